@@ -1,0 +1,1 @@
+"""Layer 3: tasks, heads and few-shot adaptation."""

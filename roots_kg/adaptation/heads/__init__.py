@@ -1,0 +1,1 @@
+"""The built-in task heads, one file each."""

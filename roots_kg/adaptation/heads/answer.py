@@ -1,0 +1,329 @@
+"""The answer head: a question is answered with entities of the graph, and the path taken is the evidence.
+
+The question chooses, hop by hop, a distribution over relations and directions, and how many hops to go. A
+score moves from the entity that the question is about along the graph's edges, split evenly among the
+edges of a relation; an answer's score is what arrives there. Only answers are needed for training, no
+paths: the loss is the negative log of what arrives at the right answers, summed over every path and every
+entity that the question may be about.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from roots_kg.adaptation import few_shot
+from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
+from roots_kg.adaptation.task import Record, Task, label_text
+from roots_kg.errors import GraphError, TaskError
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge
+from roots_kg.graph.paths import Paths, find_chain, walk
+
+__all__ = ["AnswerHead"]
+
+MAX_HOPS = 2
+RANKED = 10
+DIRECTIONS_TRIED = 8
+LINK_SHARPNESS = 4.0
+NOTHING = "(no answer)"
+
+
+@dataclass(frozen=True)
+class _Topic:
+    """An entity that a question may be about, and what is asked about it."""
+
+    entity_id: int
+    prior: float
+    question: Tensor
+
+
+class AnswerHead(Head):
+    """Entities that a question's relations lead to.
+
+    log P(path | q) = log P(hops | q) + Σ_t log P_t(direction_t | q), each a softmax of scale · (z Wᵀ + b), with z
+    the mean of the question's hidden states outside the mention of the entity it is about. W starts at the
+    encoded relation names.
+    """
+
+    needs_knowledge = True
+    default_metrics = ("hits@1",)
+
+    direction_weight: Tensor
+    direction_bias: Tensor
+    hops_weight: Tensor
+    hops_bias: Tensor
+
+    def __init__(
+        self, task: Task, size: int, knowledge: Knowledge | None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(task, size, knowledge, settings)
+        settings = settings or {}
+        self.hops = int(settings.get("hops", MAX_HOPS))
+        self.scale = float(settings.get("scale", 1.0))
+        self.relations: list[str] = list(settings.get("relations", self.graph.relations))
+        if self.relations != list(self.graph.relations):
+            missing = sorted(set(self.relations) - set(self.graph.relations))
+            raise GraphError(
+                f"the graph's relations are not those the head was adapted to (missing: {missing[:5]})",
+                hint="adapt the task again with this graph",
+            )
+        directions = 2 * len(self.relations)
+        self.register_buffer("direction_weight", torch.zeros(self.hops, directions, size))
+        self.register_buffer("direction_bias", torch.zeros(self.hops, directions))
+        self.register_buffer("hops_weight", torch.zeros(self.hops, size))
+        self.register_buffer("hops_bias", torch.zeros(self.hops))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the number of hops, the scale and the relations in their order."""
+        return {"hops": self.hops, "scale": self.scale, "relations": self.relations}
+
+    @property
+    def graph(self) -> Any:
+        """The graph that is walked."""
+        assert self.knowledge is not None
+        return self.knowledge.graph
+
+    def example(self, record: Record) -> Example:
+        """Read {"text", "answers"}; answers are names or keys of entities of the graph."""
+        answers = []
+        for name in record.texts("answers"):
+            try:
+                answers.append(self.graph.entity_id(name))
+            except GraphError as error:
+                raise record.error(error.message, hint=error.hint) from error
+        return Example(record.text("text"), frozenset(answers), record)
+
+    def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
+        """Draw `shots` questions in all."""
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(examples), generator=generator)[:shots]
+        return [examples[index] for index in sorted(chosen.tolist())]
+
+    def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
+        """Find the paths that lead to the right answers, then learn which of them a question asks for."""
+        encoded = encode([example.text for example in support])
+        targets = [example.target for example in support]
+        candidates = _Candidates.collect(self, encoded, targets, MAX_HOPS)
+        if not candidates.reached:
+            raise TaskError(
+                "no answer can be reached from an entity that its question mentions",
+                path=support[0].record.path,
+                hint=f"answers must lie within {MAX_HOPS} edges of a linked entity; see `roots predict --explain`",
+            )
+        self.hops = candidates.longest_needed()
+        candidates = _Candidates.collect(self, encoded, targets, self.hops)
+        names = [label_text(name) for name in self.relations]
+        vectors = encode([*names, *(f"{name} of" for name in names)]).vectors
+        self.scale = config.scale
+        start = vectors.expand(self.hops, -1, -1)
+        started = time.process_time()
+        with few_shot.one_thread():
+            self._fit(candidates, start.clone(), config)
+        return {
+            "examples": len(support),
+            "examples_reached": candidates.reached,
+            "hops": self.hops,
+            "fit_seconds": time.process_time() - started,
+        }
+
+    def forward(self, encoded: EncodedTexts) -> Tensor:
+        """Return, for every text, the score that arrives at each entity of the graph, (B, E)."""
+        scores = torch.zeros(len(encoded.texts), self.graph.num_entities)
+        for index in range(len(encoded.texts)):
+            for walked in self._walks(encoded, index):
+                ends = torch.from_numpy(walked.paths.entity)
+                scores[index].index_add_(0, ends, torch.from_numpy(walked.arriving()).float())
+        return scores
+
+    def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
+        """Return the mean of −log of the score that arrives at the right answers; targets are sets of ids."""
+        candidates = _Candidates.collect(self, encoded, targets, self.hops)
+        parameters = (self.direction_weight, self.direction_bias, self.hops_weight, self.hops_bias)
+        return candidates.loss(*parameters, self.scale)
+
+    def decode(self, encoded: EncodedTexts) -> list[Prediction]:
+        """Return the entity at which most arrives, with the triples of the path that brought most of it."""
+        return [self._decode(encoded, index) for index in range(len(encoded.texts))]
+
+    def support_of(self, encoded: EncodedTexts, value: str) -> list[float]:
+        """Return the share of the score that arrives at the entity `value`, for each text."""
+        if value == NOTHING:
+            return [float(not self._walks(encoded, index)) for index in range(len(encoded.texts))]
+        scores = self(encoded)
+        share = scores[:, self.graph.entity_ids[value]] / scores.sum(dim=1).clamp_min(1e-30)
+        return [float(value) for value in share]
+
+    def metrics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
+        """Return Hits@1, the share of questions whose first answer is right, and how many had a path."""
+        ids = self.graph.entity_ids
+        right = [ids.get(found.value, -1) in target for found, target in zip(predictions, targets, strict=True)]
+        return {
+            "hits@1": float(np.mean(right)),
+            "answered": float(np.mean([found.value != NOTHING for found in predictions])),
+            "with_evidence": float(np.mean([bool(found.evidence) for found in predictions])),
+        }
+
+    def _decode(self, encoded: EncodedTexts, index: int) -> Prediction:
+        totals: dict[int, float] = {}
+        best: dict[int, tuple[float, _Walked, int]] = {}
+        for walked in self._walks(encoded, index):
+            arriving = walked.arriving()
+            for position, (entity, score) in enumerate(
+                zip(walked.paths.entity.tolist(), arriving.tolist(), strict=True)
+            ):
+                totals[entity] = totals.get(entity, 0.0) + score
+                if entity not in best or score > best[entity][0]:
+                    best[entity] = (score, walked, position)
+        if not totals:
+            return Prediction(NOTHING, 1.0, ((NOTHING, 1.0),))
+        total = sum(totals.values())
+        ranked = sorted(totals, key=lambda entity: (-totals[entity], entity))[:RANKED]
+        shares = tuple((self.graph.entities[entity], totals[entity] / total) for entity in ranked)
+        score, walked, position = best[ranked[0]]
+        directions = walked.paths.directions[walked.paths.path[position]]
+        chain = find_chain(
+            self.graph, walked.topic, directions[directions >= 0].tolist(), ranked[0], encoded.without[index]
+        )
+        return Prediction(*shares[0], shares, tuple((triple, score / total) for triple in chain))
+
+    def _walks(self, encoded: EncodedTexts, index: int) -> list[_Walked]:
+        walks = []
+        for topic in self._topics(encoded, index):
+            logits = self.scale * (self.direction_weight @ topic.question + self.direction_bias)
+            log_direction = functional.log_softmax(logits, dim=1)
+            log_hops = functional.log_softmax(self.scale * (self.hops_weight @ topic.question + self.hops_bias), dim=0)
+            tried = min(DIRECTIONS_TRIED, log_direction.shape[1])
+            allowed = log_direction.topk(tried, dim=1).indices.numpy()
+            paths = walk(
+                self.graph, topic.entity_id, self.hops, allowed=list(allowed), without=encoded.without[index]
+            )
+            probability = np.exp(_path_scores(paths.directions, log_direction.numpy(), log_hops.numpy()))
+            if len(paths.entity):
+                walks.append(_Walked(topic.entity_id, paths, topic.prior * probability))
+        return walks
+
+    def _topics(self, encoded: EncodedTexts, index: int) -> list[_Topic]:
+        topics = []
+        for mention, question in zip(encoded.mentions[index], encoded.outside[index], strict=True):
+            share = 1 / len(mention.candidates)
+            for link in mention.candidates:
+                topics.append(_Topic(link.entity_id, share * link.score**LINK_SHARPNESS, question))
+        return topics
+
+    def _fit(self, candidates: _Candidates, start: Tensor, config: FewShotConfig) -> None:
+        weight = start.clone().requires_grad_()
+        bias = start.new_zeros(start.shape[:2]).requires_grad_()
+        hops_weight = start.new_zeros(self.hops, self.size).requires_grad_()
+        hops_bias = start.new_zeros(self.hops).requires_grad_()
+        parameters = [weight, bias, hops_weight, hops_bias]
+        optimizer = torch.optim.LBFGS(parameters, max_iter=5 * config.steps, line_search_fn="strong_wolfe")
+        strength = config.regularisation / start.shape[1]
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            held = (weight - start).square().sum() + hops_weight.square().sum()
+            total = candidates.loss(*parameters, self.scale) + strength * held
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
+
+        with torch.enable_grad():
+            optimizer.step(loss)  # type: ignore[no-untyped-call]
+        self.direction_weight, self.direction_bias = weight.detach(), bias.detach()
+        self.hops_weight, self.hops_bias = hops_weight.detach(), hops_bias.detach()
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """The walks from one topic, and how probable each of their paths is."""
+
+    topic: int
+    paths: Paths
+    probability: np.ndarray[Any, np.dtype[np.float64]]
+
+    def arriving(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the score that arrives at each end, (n,)."""
+        result: np.ndarray[Any, np.dtype[np.float64]] = self.paths.mass * self.probability[self.paths.path]
+        return result
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The paths of a set of questions that reach right answers.
+
+    Args:
+        example: (P,) which question a path belongs to, of those reached.
+        questions: (P, d), what is asked about the entity it starts from.
+        log_mass: (P,) log of what arrives at right answers, the topic's prior included.
+        directions: (P, H), filled up with −1.
+        reached: how many questions have such a path.
+    """
+
+    example: Tensor
+    questions: Tensor
+    log_mass: Tensor
+    directions: Tensor
+    reached: int
+
+    @staticmethod
+    def collect(head: AnswerHead, encoded: EncodedTexts, targets: Sequence[Any], hops: int) -> _Candidates:
+        examples, questions, masses, directions = [], [], [], []
+        reached = 0
+        for index, target in enumerate(targets):
+            found = False
+            for topic in head._topics(encoded, index):
+                paths = walk(head.graph, topic.entity_id, hops, without=encoded.without[index])
+                right = np.isin(paths.entity, list(target))
+                mass = np.bincount(paths.path[right], weights=paths.mass[right], minlength=len(paths.directions))
+                (useful,) = np.nonzero(mass)
+                found = found or bool(len(useful))
+                examples += [reached] * len(useful)
+                questions += [topic.question] * len(useful)
+                masses.append(np.log(mass[useful] * topic.prior))
+                directions.append(paths.directions[useful])
+            reached += found
+        return _Candidates(
+            torch.tensor(examples, dtype=torch.long),
+            torch.stack(questions) if questions else torch.zeros(0, head.size),
+            torch.from_numpy(np.concatenate(masses)).float() if masses else torch.zeros(0),
+            torch.from_numpy(np.concatenate(directions)) if directions else torch.zeros(0, hops, dtype=torch.long),
+            reached,
+        )
+
+    def longest_needed(self) -> int:
+        """Return the fewest hops with which every question that can be answered is answered."""
+        length = (self.directions >= 0).sum(dim=1)
+        shortest = torch.full((self.reached,), MAX_HOPS).scatter_reduce(0, self.example, length, "amin")
+        return int(shortest.max())
+
+    def loss(self, weight: Tensor, bias: Tensor, hops_weight: Tensor, hops_bias: Tensor, scale: float) -> Tensor:
+        """Return the mean over questions of −log Σ_paths P(path | q) · mass."""
+        logits = scale * (torch.einsum("pd,trd->ptr", self.questions, weight) + bias)
+        log_direction = functional.log_softmax(logits, dim=2)
+        log_hops = functional.log_softmax(scale * (self.questions @ hops_weight.T + hops_bias), dim=1)
+        walked = self.directions >= 0
+        steps = log_direction.gather(2, self.directions.clamp_min(0)[:, :, None]).squeeze(2)
+        length = walked.sum(dim=1, keepdim=True) - 1
+        score = (steps * walked).sum(dim=1) + log_hops.gather(1, length).squeeze(1) + self.log_mass
+        top = torch.full((self.reached,), -torch.inf).scatter_reduce(0, self.example, score.detach(), "amax")
+        summed = torch.zeros(self.reached).index_add(0, self.example, (score - top[self.example]).exp())
+        return -(summed.log() + top).mean()
+
+
+def _path_scores(
+    directions: np.ndarray[Any, np.dtype[np.int64]],
+    log_direction: np.ndarray[Any, Any],
+    log_hops: np.ndarray[Any, Any],
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return log P(path | q) for each path, (P,)."""
+    walked = directions >= 0
+    steps = log_direction[np.arange(directions.shape[1]), np.maximum(directions, 0)]
+    result: np.ndarray[Any, np.dtype[np.float64]] = (steps * walked).sum(axis=1) + log_hops[walked.sum(axis=1) - 1]
+    return result

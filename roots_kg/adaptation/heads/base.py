@@ -1,0 +1,143 @@
+"""The contract of a task head: what it reads, how it is fitted, what it predicts, how it is judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.task import Record, Task
+from roots_kg.errors import TaskError, nearest
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge
+
+__all__ = ["Encode", "Example", "Head", "Prediction"]
+
+Encode = Callable[[Sequence[str]], EncodedTexts]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and what a head should make of it.
+
+    Args:
+        text: the input.
+        target: what is right, in the head's own form.
+        record: the line it came from, for messages.
+    """
+
+    text: str
+    target: Any
+    record: Record
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head makes of one text.
+
+    Args:
+        value: the answer: a label, or the key of an entity.
+        probability: of `value`, in [0, 1].
+        ranked: the best answers with their probabilities, best first, `value` in front.
+        evidence: triples that may have led to it, most weighty first, with their weights.
+    """
+
+    value: str
+    probability: float
+    ranked: tuple[tuple[str, float], ...]
+    evidence: tuple[tuple[int, float], ...] = field(default=())
+
+
+class Head(nn.Module, ABC):
+    """A task head.
+
+    A head's learned state is its parameters and buffers, saved as safetensors; whatever else it needs to be
+    built again is what `settings` returns, plain data that goes through JSON.
+
+    Args:
+        task: the task it serves.
+        size: d, the size of a text vector.
+        knowledge: the graph, or None.
+        settings: what `settings` returned when it was saved; None for a new head.
+    """
+
+    needs_knowledge: ClassVar[bool] = False
+    """Whether the head can do nothing without a graph."""
+
+    default_metrics: ClassVar[tuple[str, ...]]
+    """The metrics reported when the task names none."""
+
+    def __init__(
+        self, task: Task, size: int, knowledge: Knowledge | None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.task, self.size, self.knowledge = task, size, knowledge
+        if self.needs_knowledge and knowledge is None:
+            raise TaskError(f"the head {task.head!r} needs a graph", hint="name one with `--knowledge`")
+
+    @abstractmethod
+    def example(self, record: Record) -> Example:
+        """Read one line of an examples file.
+
+        Raises:
+            TaskError: if the line lacks something or does not fit the head.
+        """
+
+    @abstractmethod
+    def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
+        """Draw the support set: `shots` examples of each class, or in all where there are no classes."""
+
+    @abstractmethod
+    def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
+        """Adapt to a support set.
+
+        Args:
+            support: the labelled examples.
+            encode: texts to layers 1 and 2.
+            config: how.
+
+        Returns:
+            Plain data that tells a person what was chosen.
+
+        Raises:
+            TaskError: if the support set cannot be learned from.
+        """
+
+    @abstractmethod
+    def forward(self, encoded: EncodedTexts) -> Tensor:
+        """Score encoded texts; what the scores are is the head's own affair."""
+
+    @abstractmethod
+    def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
+        """Return the mean training loss over encoded texts with these targets."""
+
+    @abstractmethod
+    def decode(self, encoded: EncodedTexts) -> list[Prediction]:
+        """Predict, one prediction a text."""
+
+    @abstractmethod
+    def support_of(self, encoded: EncodedTexts, value: str) -> list[float]:
+        """Return the probability of the answer `value` for each text, for measuring evidence."""
+
+    @abstractmethod
+    def metrics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
+        """Judge predictions by every metric that the head knows, by name."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Return what `__init__` needs to build this head again, as plain data."""
+
+    def judge(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
+        """Judge predictions by the task's metrics.
+
+        Raises:
+            TaskError: if the task names a metric that the head does not know.
+        """
+        known = self.metrics(predictions, targets)
+        for name in self.task.metrics:
+            if name not in known:
+                raise TaskError(f"the head {self.task.head!r} has no metric {name!r}", hint=nearest(name, known))
+        return {name: known[name] for name in self.task.metrics or self.default_metrics}

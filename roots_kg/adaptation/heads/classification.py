@@ -1,0 +1,147 @@
+"""The classification head: one label a text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from roots_kg.adaptation import few_shot
+from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
+from roots_kg.adaptation.task import Record, Task, label_text
+from roots_kg.errors import TaskError, nearest
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge
+
+__all__ = ["ClassificationHead"]
+
+RANKED = 5
+
+
+class ClassificationHead(Head):
+    """Logits = scale · (x Wᵀ + b) over the text vector and the knowledge vector side by side.
+
+    See `roots_kg.adaptation.few_shot` for how W and b are fitted.
+    """
+
+    default_metrics = ("accuracy", "f1_macro")
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, task: Task, size: int, knowledge: Knowledge | None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(task, size, knowledge, settings)
+        settings = settings or {}
+        self.labels: list[str] = list(settings.get("labels", task.labels))
+        self.scale = float(settings.get("scale", 1.0))
+        self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
+        self.register_buffer("weight", torch.zeros(len(self.labels), 2 * size))
+        self.register_buffer("bias", torch.zeros(len(self.labels)))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the labels in their order, and the scalars of the fit."""
+        return {"labels": self.labels, "scale": self.scale, "knowledge_weight": self.knowledge_weight}
+
+    def example(self, record: Record) -> Example:
+        """Read {"text", "label"}."""
+        label = record.text("label")
+        if self.labels and label not in self.labels:
+            raise record.error(f"unknown label {label!r}", hint=nearest(label, self.labels))
+        return Example(record.text("text"), label, record)
+
+    def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
+        """Draw `shots` examples of each label."""
+        chosen = few_shot.sample_support([example.target for example in examples], shots, seed)
+        return [examples[index] for index in chosen]
+
+    def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
+        """Choose the trust in names and knowledge, then fit the weights."""
+        present = sorted({example.target for example in support})
+        self.labels = self.labels or present
+        if len(present) < 2:
+            raise TaskError(
+                f"the examples have one label only, {present[0]!r}",
+                path=support[0].record.path,
+                hint="classification needs at least two",
+            )
+        names = encode([self.task.labels.get(label, label_text(label)) for label in self.labels])
+        texts = encode([example.text for example in support])
+        labels = torch.tensor([self.labels.index(example.target) for example in support])
+        started = time.process_time()
+        with few_shot.one_thread():
+            trust = few_shot.choose_trust(
+                texts.vectors, texts.knowledge, labels, names.vectors, names.knowledge, config
+            )
+            text_means = few_shot.class_means(texts.vectors, labels, len(self.labels))
+            knowledge_means = few_shot.class_means(texts.knowledge, labels, len(self.labels))
+            start = few_shot.initial_weights(
+                (text_means, names.vectors), (knowledge_means, names.knowledge), trust
+            )
+            inputs = few_shot.features(texts.vectors, texts.knowledge, trust.knowledge_weight)
+            fitted = few_shot.fit_linear(inputs, labels, start, config)
+        self.weight, self.bias = fitted.weight, fitted.bias
+        self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
+        return {
+            "examples": len(support),
+            "labels": len(self.labels),
+            "name_weight": trust.name_weight,
+            "knowledge_weight": trust.knowledge_weight,
+            "leave_one_out_accuracy": trust.accuracy,
+            "leave_one_out_accuracy_text_only": trust.text_only_accuracy,
+            "fit_seconds": time.process_time() - started,
+        }
+
+    def forward(self, encoded: EncodedTexts) -> Tensor:
+        """Return logits, (B, N)."""
+        inputs = few_shot.features(encoded.vectors, encoded.knowledge, self.knowledge_weight)
+        return self.scale * (inputs @ self.weight.T + self.bias)
+
+    def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
+        """Return the mean cross-entropy; targets are labels."""
+        labels = torch.tensor([self.labels.index(target) for target in targets])
+        return functional.cross_entropy(self(encoded), labels)
+
+    def decode(self, encoded: EncodedTexts) -> list[Prediction]:
+        """Return the most probable label of each text, with the triples its tokens attended to."""
+        probabilities = self(encoded).softmax(dim=1)
+        best, order = probabilities.topk(min(RANKED, len(self.labels)), dim=1)
+        predictions = []
+        for index, (values, positions) in enumerate(zip(best.tolist(), order.tolist(), strict=True)):
+            ranked = tuple((self.labels[position], value) for position, value in zip(positions, values, strict=True))
+            predictions.append(Prediction(*ranked[0], ranked, self._evidence(encoded, index)))
+        return predictions
+
+    def support_of(self, encoded: EncodedTexts, value: str) -> list[float]:
+        """Return the probability of the label `value` for each text."""
+        probabilities: list[float] = self(encoded).softmax(dim=1)[:, self.labels.index(value)].tolist()
+        return probabilities
+
+    def metrics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
+        """Return accuracy, and the F1 of each label that occurs, averaged."""
+        from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+
+        number = {label: index for index, label in enumerate(self.labels)}
+        predicted = torch.tensor([number[prediction.value] for prediction in predictions])
+        right = torch.tensor([number[target] for target in targets])
+        return {
+            "accuracy": float(multiclass_accuracy(predicted, right, len(self.labels), average="micro")),
+            "f1_macro": float(multiclass_f1_score(predicted, right, len(self.labels), average="macro")),
+        }
+
+    def _evidence(self, encoded: EncodedTexts, index: int) -> tuple[tuple[int, float], ...]:
+        subgraph, attention = encoded.subgraphs[index], encoded.attention[index]
+        if subgraph is None or attention is None or not self.knowledge_weight:
+            return ()
+        received = attention.numpy()
+        weights: dict[int, float] = {}
+        for triple, weight in zip(
+            subgraph.triple.tolist(), (received[subgraph.source] + received[subgraph.target]).tolist(), strict=True
+        ):
+            weights[triple] = max(weight, weights.get(triple, 0.0))
+        return tuple(sorted(weights.items(), key=lambda item: (-item[1], item[0])))

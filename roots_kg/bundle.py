@@ -1,0 +1,236 @@
+"""Saved folders ("bundles"): written whole or not at all, and checked byte for byte when read.
+
+A bundle holds `config.json`, tensors in safetensors files, and text files. `config.json` records the
+format, its version, the kind of bundle, its settings, and the SHA-256 of every other file, so that a
+damaged or exchanged file is noticed. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from roots_kg.errors import BundleError, RootsError, nearest
+
+__all__ = ["Bundle", "atomic_folder", "is_bundle", "sha256"]
+
+FORMAT, VERSION = "roots-kg", 1
+_KEYS = ("format", "version", "kind", "settings", "files")
+_RENAME_EXCHANGE, _AT_FDCWD = 2, -100
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and found whole.
+
+    Args:
+        path: its folder.
+        settings: what its writer put in `config.json` under "settings".
+    """
+
+    path: Path
+    settings: dict[str, Any]
+
+    @staticmethod
+    def write(
+        folder: Path,
+        kind: str,
+        settings: Mapping[str, Any],
+        *,
+        tensors: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write a bundle into the existing, private folder `folder` (see `atomic_folder`).
+
+        Args:
+            folder: where to write; other files that are there already are recorded too.
+            kind: what the bundle is, such as "graph" or "model".
+            settings: plain data.
+            tensors: for each safetensors file name, its named tensors.
+            texts: for each text file name, its content.
+        """
+        for name, named in (tensors or {}).items():
+            save_file({key: value.contiguous() for key, value in named.items()}, folder / name)
+        for name, text in (texts or {}).items():
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        written = sorted(path for path in folder.rglob("*") if path.is_file())
+        config = {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": kind,
+            "settings": dict(settings),
+            "files": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
+        }
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (folder / "config.json").write_text(text, encoding="utf-8", newline="\n")
+
+    @classmethod
+    def read(cls, path: Path, kind: str) -> Bundle:
+        """Open the bundle at `path` and check every file of it.
+
+        Raises:
+            BundleError: if it is missing, of another kind, from a newer version, has an unknown key in
+                its `config.json`, or if a file of it is missing or differs from what was written.
+        """
+        config_path = path / "config.json"
+        if not config_path.is_file():
+            raise BundleError("this is not a saved bundle: it has no config.json", path=path)
+        try:
+            config = json.loads(config_path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise BundleError(f"damaged: {error}", path=config_path, hint="make the bundle again") from error
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise BundleError(f"this config.json was not written by {FORMAT}", path=config_path)
+        if config.get("version") != VERSION:
+            raise BundleError(
+                f"written in format version {config.get('version')!r}, this release reads {VERSION}",
+                path=config_path,
+                hint="upgrade roots-kg or make the bundle again",
+            )
+        for key in config:
+            if key not in _KEYS:
+                raise BundleError(f"unknown key {key!r}", path=config_path, hint=nearest(key, _KEYS))
+        if config.get("kind") != kind:
+            raise BundleError(f"this is a {config.get('kind')!r} bundle, expected {kind!r}", path=path)
+        files, settings = config.get("files"), config.get("settings")
+        if not isinstance(files, dict) or not isinstance(settings, dict):
+            raise BundleError("'files' and 'settings' must be mappings", path=config_path)
+        for name, digest in files.items():
+            file = path / name
+            if not file.resolve().is_relative_to(path.resolve()):
+                raise BundleError(f"the file {name!r} leaves the bundle", path=config_path)
+            if not file.is_file():
+                raise BundleError("this file of the bundle is missing", path=file, hint="make the bundle again")
+            if sha256(file) != digest:
+                raise BundleError(
+                    "this file differs from what was saved (its SHA-256 does not match)",
+                    path=file,
+                    hint="restore it from a copy or make the bundle again",
+                )
+        return cls(path, settings)
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """Return the tensors of the safetensors file `name`."""
+        try:
+            return load_file(self.path / name)
+        except (SafetensorError, OSError) as error:
+            raise BundleError(f"cannot be read as safetensors: {error}", path=self.path / name) from error
+
+    def text(self, name: str) -> str:
+        """Return the content of the text file `name`."""
+        try:
+            return (self.path / name).read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"cannot be read: {error}", path=self.path / name) from error
+
+
+def is_bundle(path: Path, kind: str) -> bool:
+    """Tell whether `path` looks like a saved bundle of this kind, without checking its content."""
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("format") == FORMAT and config.get("kind") == kind
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path, *, kind: str) -> Iterator[Path]:
+    """Give a temporary folder beside `target` that takes its place when the block ends well.
+
+    If the block raises, `target` is left as it was. A bundle of the same kind that stood there is
+    replaced; anything else that stood there is not touched.
+
+    Raises:
+        BundleError: if `target` exists and is not a bundle of this `kind` (nor an empty folder), or if
+            it cannot be written.
+    """
+    ensure_replaceable(target, kind=kind)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise BundleError(f"cannot be written: {error.strerror}", path=target) from error
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for path in sorted(temporary.rglob("*")):
+            _fsync(path)
+        _fsync(temporary)
+        _move_into_place(temporary, target)
+        _fsync(target.parent)
+    except OSError as error:
+        raise BundleError(f"cannot be written: {error.strerror or error}", path=target) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def ensure_replaceable(target: Path, *, kind: str) -> None:
+    """Raise if `target` holds anything that a bundle of this `kind` must not replace.
+
+    Called before long work, so that a wrong `--out` is noticed at once.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise BundleError("this is a file", path=target, hint="name a folder for the output")
+    if any(target.iterdir()) and not is_bundle(target, kind):
+        raise BundleError(
+            f"this folder holds something that is not a saved {kind}", path=target, hint="choose another folder"
+        )
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    if not target.exists():
+        temporary.rename(target)
+    elif not _exchange(temporary, target):  # no atomic exchange on this system: two renames
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        target.rename(old / "old")
+        temporary.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders in one step (Linux renameat2); False where the system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    result = renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+    return bool(result == 0)
+
+
+def _fsync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checked(bundle: Bundle, error: RootsError) -> BundleError:
+    """Turn an error about a bundle's settings into one that names the bundle."""
+    return BundleError(error.message, path=bundle.path / "config.json", hint=error.hint)

@@ -1,0 +1,80 @@
+"""`roots adapt`: a model for a task from a few examples."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.errors import UsageError
+from roots_kg.workspace import Workspace
+
+if TYPE_CHECKING:
+    from roots_kg.adaptation.task import Task
+    from roots_kg.graph.store import GraphBundle
+
+
+def adapt(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or the name of one under tasks/.")],
+    out: Annotated[Path, typer.Option(metavar="MODEL", help="The folder to write.")],
+    knowledge: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="A folder that `roots kg train` wrote.")
+    ] = None,
+    no_knowledge: Annotated[bool, typer.Option("--no-knowledge", help="Use text alone.")] = False,
+    shots: Annotated[
+        int | None, typer.Option(help="Examples of each class (in all, for heads without classes); default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw of examples.")] = 0,
+    trust_task_code: Annotated[
+        bool, typer.Option("--trust-task-code", help="Run the task folder's head.py, if it has one.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Adapt a model to a task from a few labelled examples, with your graph if the task has one.
+
+    Example: roots adapt region_routing --knowledge runs/geography --shots 5 --out runs/routing
+    """
+    from roots_kg.adaptation.task import Task
+    from roots_kg.bundle import ensure_replaceable
+    from roots_kg.model import KIND, RootsModel
+    from roots_kg.registry import get_head, load_task_code
+
+    if knowledge is not None and no_knowledge:
+        raise UsageError("--knowledge and --no-knowledge exclude each other")
+    ensure_replaceable(out, kind=KIND)
+    folder = Workspace.find().task_folder(task)
+    chosen = Task.load(folder)
+    if trust_task_code and (folder / "head.py").is_file():
+        load_task_code(folder / "head.py")
+    get_head(chosen.head)
+    graph = None if no_knowledge else _graph(chosen, knowledge)
+    model = RootsModel.from_pretrained("roots-base", knowledge=graph)
+    report = model.adapt(chosen, shots=shots, seed=seed)
+    model.save_pretrained(out)
+    if as_json:
+        print_json({"metrics": report.fit, "seconds": report.seconds, "out": out, "seed": seed})
+        return
+    figures(f"{chosen.name} ({chosen.head})", {**report.fit, **{f"{k} cpu seconds": v for k, v in report.seconds.items()}})
+    print(f"The model is in {out}")
+
+
+def _graph(task: Task, knowledge: Path | None) -> GraphBundle | None:
+    """Return the graph to use: the given bundle, or else the task's own, trained here and now."""
+    from roots_kg.cli.kg import read_graph, train_bundle
+    from roots_kg.graph.store import GraphBundle
+    from roots_kg.graph.transe import TransEConfig
+
+    if knowledge is not None:
+        return GraphBundle.load(knowledge)
+    if task.knowledge is None:
+        return None
+    files = Workspace.find().graph_files(str(task.knowledge))
+    print(
+        f"training vectors for {files.triples[0]} first; `roots kg train` and `--knowledge` save doing it again",
+        file=sys.stderr,
+    )
+    bundle: GraphBundle = train_bundle(read_graph(files), TransEConfig())
+    return bundle

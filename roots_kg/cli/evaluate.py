@@ -1,0 +1,35 @@
+"""`roots evaluate`: how good a model is on labelled examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roots_kg.cli.output import JsonOption, figures, print_json, progress_bar
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `roots adapt` wrote.")],
+    test: Annotated[Path, typer.Option(help="Labelled examples, JSONL.")],
+    knowledge: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a model by the task's metrics.
+
+    Example: roots evaluate runs/routing --test tasks/region_routing/test.jsonl
+    """
+    from roots_kg.adaptation.task import read_records
+    from roots_kg.model import RootsModel
+
+    records = read_records(test)
+    loaded = RootsModel.from_pretrained(model, knowledge=knowledge)
+    with progress_bar("texts", len(records)) as advance:
+        report = loaded.evaluate(records, progress=advance)
+    if as_json:
+        print_json({"metrics": report.metrics, "n": report.n, "seconds": {"wall": report.seconds}})
+        return
+    figures(f"{test}: {report.n:,} examples, {report.seconds:.1f} s", report.metrics)

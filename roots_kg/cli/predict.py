@@ -1,0 +1,82 @@
+"""`roots predict`: answers for texts, with the triples behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roots_kg.cli.output import JsonOption, print_json, progress_bar, table
+from roots_kg.errors import UsageError
+
+if TYPE_CHECKING:
+    from roots_kg.explain import Explanation
+
+SHOWN = 5
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `roots adapt` wrote.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT...]", help="Texts to answer.")] = None,
+    input_file: Annotated[Path | None, typer.Option("--input", help='JSONL with a "text" on each line.')] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show links, triples and gates.")] = False,
+    knowledge: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict for texts; with --explain, show which triples were used and what each was worth.
+
+    Example: roots predict runs/routing "My parcel to Graz is late" --explain
+    """
+    from roots_kg.adaptation.task import read_records
+    from roots_kg.model import RootsModel
+
+    if bool(texts) == (input_file is not None):
+        raise UsageError("give either texts or --input")
+    inputs = texts or [record.text("text") for record in read_records(input_file or Path())]
+    loaded = RootsModel.from_pretrained(model, knowledge=knowledge)
+    with progress_bar("texts", len(inputs)) as advance:
+        if explain:
+            explanations = loaded.explain(inputs, progress=advance)
+        else:
+            predictions = loaded.predict(inputs, progress=advance)
+    if explain and as_json:
+        print_json({"predictions": explanations})
+    elif explain:
+        _show(explanations)
+    elif as_json:
+        rows = [
+            {"text": text, "prediction": found.value, "probability": found.probability, "ranked": found.ranked}
+            for text, found in zip(inputs, predictions, strict=True)
+        ]
+        print_json({"predictions": rows})
+    else:
+        shown = [[found.value, found.probability, text] for text, found in zip(inputs, predictions, strict=True)]
+        table("", ["prediction", "probability", "text"], shown)
+
+
+def _show(explanations: Sequence[Explanation]) -> None:
+    for number, found in enumerate(explanations):
+        if number:
+            print()
+        print(found.text)
+        print(f"→ {found.prediction}  (probability {found.probability:.3f})")
+        others = ", ".join(f"{name} {share:.3f}" for name, share in found.ranked[1:4])
+        if others:
+            print(f"  then {others}")
+        if found.links:
+            print()
+            rows = [[link.text, link.name, link.score] for link in found.links]
+            table("links", ["mention", "entity", "score"], rows)
+        else:
+            print("  nothing in the text is linked to the graph")
+        if found.evidence:
+            print()
+            evidence = [[" · ".join(item.triple), item.effect, item.weight] for item in found.evidence[:SHOWN]]
+            table("triples used", ["triple", "effect of removing it", "weight"], evidence)
+        if found.gates:
+            print()
+            print("gate  " + " ".join(f"{gate.text}:{gate.gate:.2f}" for gate in found.gates[:40]))

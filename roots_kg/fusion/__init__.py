@@ -1,0 +1,1 @@
+"""Layer 2: letting the graph into the text, token by token."""

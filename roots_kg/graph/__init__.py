@@ -1,0 +1,1 @@
+"""The knowledge graph: reading, vectors, ranking, linking and retrieval."""

@@ -1,0 +1,134 @@
+"""Walks over the graph: every path of relations from an entity, and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roots_kg.graph.triples import Ids, KnowledgeGraph
+
+__all__ = ["Paths", "find_chain", "walk"]
+
+MAX_EDGES = 100_000
+
+
+@dataclass(frozen=True)
+class Paths:
+    """All paths of one to H relations from one entity, as ends of walks.
+
+    End number i is reached by the path `directions[path[i]]`. A direction is `relation_id`, walked from head
+    to tail, or `relation_id + R`, walked from tail to head; a path shorter than H is filled up with −1.
+
+    Args:
+        directions: (P, H).
+        path: (n,) which path.
+        entity: (n,) where it leads.
+        mass: (n,) the probability that a walker who follows the path, choosing evenly among the edges of
+            each relation, ends there.
+    """
+
+    directions: Ids
+    path: Ids
+    entity: Ids
+    mass: NDArray[np.float64]
+
+
+def walk(
+    graph: KnowledgeGraph,
+    start: int,
+    hops: int,
+    *,
+    allowed: Sequence[Ids] | None = None,
+    without: Collection[int] = (),
+) -> Paths:
+    """Follow every path from an entity; walks that come back to it end there and are dropped.
+
+    Where a hop would look at more than `MAX_EDGES` edges, the walks of least mass are given up.
+
+    Args:
+        graph: the graph.
+        start: the entity.
+        hops: H, the longest path.
+        allowed: for each hop, the directions that may be taken; None for all.
+        without: triples to treat as absent.
+    """
+    directions = np.full((1, hops), -1, dtype=np.int64)
+    path, entity, mass = np.zeros(1, dtype=np.int64), np.array([start]), np.ones(1)
+    found: list[tuple[Ids, Ids, Ids, NDArray[np.float64]]] = []
+    for hop in range(hops):
+        path, entity, mass = _bounded(graph, path, entity, mass)
+        owner, edge = _edges(graph, entity)
+        adjacency = graph.adjacency
+        keep = np.ones(len(edge), dtype=bool)
+        if allowed is not None:
+            keep &= np.isin(adjacency.direction[edge], allowed[hop])
+        if without:
+            keep &= ~np.isin(adjacency.triple[edge], list(without))
+        owner, edge = owner[keep], edge[keep]
+        direction, neighbour = adjacency.direction[edge], adjacency.neighbour[edge]
+        width = 2 * graph.num_relations
+        _, group, count = np.unique(owner * width + direction, return_inverse=True, return_counts=True)
+        moved = mass[owner] / count[group]
+        stays_away = neighbour != start
+        taken, neighbour, moved = (path[owner] * width + direction)[stays_away], neighbour[stays_away], moved[stays_away]
+        paths, path = np.unique(taken, return_inverse=True)
+        ends, merged = np.unique(path * graph.num_entities + neighbour, return_inverse=True)
+        mass = np.bincount(merged, weights=moved, minlength=len(ends))
+        path, entity = np.divmod(ends, graph.num_entities)
+        directions = directions[paths // width]
+        directions[:, hop] = paths % width
+        found.append((directions, path, entity, mass))
+    offsets = np.cumsum([0, *(len(part[0]) for part in found[:-1])])
+    return Paths(
+        np.concatenate([part[0] for part in found]),
+        np.concatenate([part[1] + offset for part, offset in zip(found, offsets, strict=True)]),
+        np.concatenate([part[2] for part in found]),
+        np.concatenate([part[3] for part in found]),
+    )
+
+
+def find_chain(
+    graph: KnowledgeGraph, start: int, directions: Sequence[int], end: int, without: Collection[int] = ()
+) -> list[int]:
+    """Return the triples of one walk from `start` along `directions` to `end`, or [] if there is none.
+
+    Of several, the one whose entities have the lowest ids.
+    """
+    if not directions:
+        return []
+    adjacency = graph.adjacency
+    first, last = adjacency.start[start], adjacency.start[start + 1]
+    for position in range(*(first + np.searchsorted(adjacency.direction[first:last], [directions[0], directions[0] + 1]))):
+        triple, neighbour = int(adjacency.triple[position]), int(adjacency.neighbour[position])
+        if triple in without:
+            continue
+        if len(directions) == 1:
+            if neighbour == end:
+                return [triple]
+        elif rest := find_chain(graph, neighbour, directions[1:], end, without):
+            return [triple, *rest]
+    return []
+
+
+def _edges(graph: KnowledgeGraph, entity: Ids) -> tuple[Ids, Ids]:
+    """Return, for every edge around each of some entities, the position of its owner and of the edge."""
+    start = graph.adjacency.start
+    count = start[entity + 1] - start[entity]
+    owner = np.repeat(np.arange(len(entity)), count)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    return owner, start[entity][owner] + within
+
+
+def _bounded(
+    graph: KnowledgeGraph, path: Ids, entity: Ids, mass: NDArray[np.float64]
+) -> tuple[Ids, Ids, NDArray[np.float64]]:
+    start = graph.adjacency.start
+    order = np.argsort(-mass, kind="stable")
+    size = start[entity[order] + 1] - start[entity[order]]
+    kept = np.sort(order[np.cumsum(size) <= MAX_EDGES])
+    if len(kept) == len(order) or not len(kept):
+        return path, entity, mass
+    return path[kept], entity[kept], mass[kept]

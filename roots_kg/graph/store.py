@@ -1,0 +1,124 @@
+"""A graph and its TransE vectors as a bundle on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from roots_kg.bundle import Bundle, atomic_folder, checked
+from roots_kg.config import from_mapping, to_mapping
+from roots_kg.errors import BundleError, ConfigError
+from roots_kg.graph.transe import TransE, TransEConfig
+from roots_kg.graph.triples import KnowledgeGraph
+
+__all__ = ["GraphBundle"]
+
+KIND = "graph"
+
+
+@dataclass(frozen=True)
+class _Settings:
+    entities: int
+    relations: int
+    triples: int
+    fingerprint: str
+    transe: TransEConfig
+
+
+@dataclass(frozen=True)
+class GraphBundle:
+    """A graph with a vector for each of its entities and relations.
+
+    Args:
+        graph: the graph.
+        transe: its vectors.
+        config: how they were trained.
+    """
+
+    graph: KnowledgeGraph
+    transe: TransE
+    config: TransEConfig
+
+    def save(self, path: Path) -> None:
+        """Write the bundle to `path`, replacing an older graph bundle there, whole or not at all."""
+        with atomic_folder(path, kind=KIND) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the bundle's files into an existing private folder."""
+        graph = self.graph
+        settings = _Settings(
+            graph.num_entities, graph.num_relations, len(graph), graph.fingerprint, self.config
+        )
+        ids = {
+            "head_id": graph.head_id,
+            "relation_id": graph.relation_id,
+            "tail_id": graph.tail_id,
+            "source_id": graph.source_id,
+        }
+        Bundle.write(
+            folder,
+            KIND,
+            to_mapping(settings),
+            tensors={
+                "triples.safetensors": {name: torch.from_numpy(values) for name, values in ids.items()},
+                "transe.safetensors": self.transe.state_dict(),
+            },
+            texts={
+                "vocabulary.json": _json(
+                    {"entities": graph.entities, "relations": graph.relations, "sources": graph.sources}
+                ),
+                "aliases.json": _json(dict(graph.aliases)),
+                "README.md": _readme(settings),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> GraphBundle:
+        """Read a bundle that `save` wrote.
+
+        Raises:
+            BundleError: if it is missing, damaged, or of another kind or version.
+        """
+        bundle = Bundle.read(path, KIND)
+        try:
+            settings = from_mapping(_Settings, bundle.settings)
+        except ConfigError as error:
+            raise checked(bundle, error) from error
+        try:
+            vocabulary = json.loads(bundle.text("vocabulary.json"))
+            aliases = {key: tuple(names) for key, names in json.loads(bundle.text("aliases.json")).items()}
+            ids = {name: values.numpy() for name, values in bundle.tensors("triples.safetensors").items()}
+            graph = KnowledgeGraph(
+                entities=tuple(vocabulary["entities"]),
+                relations=tuple(vocabulary["relations"]),
+                aliases=aliases,
+                sources=tuple(vocabulary["sources"]),
+                **ids,
+            )
+            vectors = bundle.tensors("transe.safetensors")
+            size, reciprocal = settings.transe.dimension, settings.transe.reciprocal
+            transe = TransE(graph.num_entities, graph.num_relations, size, reciprocal=reciprocal)
+            transe.load_state_dict(vectors)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise BundleError(f"its files do not fit together: {error}", path=path, hint="make it again") from error
+        if graph.fingerprint != settings.fingerprint:
+            raise BundleError("its triples are not those its config.json describes", path=path, hint="make it again")
+        return cls(graph, transe.eval().requires_grad_(False), settings.transe)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=0) + "\n"
+
+
+def _readme(settings: _Settings) -> str:
+    return (
+        "# A knowledge graph with TransE vectors\n\n"
+        f"{settings.triples:,} triples, {settings.entities:,} entities, {settings.relations:,} relations; "
+        f"vectors of {settings.transe.dimension} dimensions.\n\n"
+        "Written by `roots kg train`. Read it with `roots_kg.graph.store.GraphBundle.load`.\n"
+    )

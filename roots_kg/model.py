@@ -1,0 +1,295 @@
+"""RootsModel: encoder, knowledge and a task head in a row; what a person adapts, asks and saves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.heads.base import Example, Head, Prediction
+from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.bundle import Bundle, atomic_folder, checked
+from roots_kg.config import from_mapping, to_mapping
+from roots_kg.encoding.text_encoder import TextEncoder
+from roots_kg.errors import BundleError, ConfigError, TaskError, UsageError
+from roots_kg.explain import Explanation, explain_predictions
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder
+from roots_kg.fusion.layer import FusionConfig
+from roots_kg.graph.retrieval import RetrievalConfig
+from roots_kg.graph.store import GraphBundle
+from roots_kg.registry import get_head
+from roots_kg.weights import PRETRAINED
+
+__all__ = ["AdaptReport", "EvaluationReport", "RootsModel"]
+
+KIND = "model"
+TEXTS_AT_A_TIME = 1024
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class _TaskSettings:
+    name: str
+    head: str
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Settings:
+    encoder: str
+    task: _TaskSettings
+    head: dict[str, Any]
+    retrieval: RetrievalConfig
+    fusion: FusionConfig
+    knowledge: bool
+
+
+@dataclass(frozen=True)
+class AdaptReport:
+    """What an adaptation did.
+
+    Args:
+        fit: what the head chose, as it tells it.
+        seconds: CPU seconds spent encoding and fitting.
+    """
+
+    fit: dict[str, Any]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """How good a model is on labelled examples.
+
+    Args:
+        metrics: by name.
+        n: how many examples.
+        seconds: wall-clock seconds.
+    """
+
+    metrics: dict[str, float]
+    n: int
+    seconds: float
+
+
+class RootsModel:
+    """A text encoder, a graph if there is one, and a task head once it is adapted.
+
+    Args:
+        encoder: the text encoder.
+        encoder_name: its name in `roots_kg.weights.PRETRAINED`.
+        graph: the graph with its vectors, or None for text alone.
+        retrieval: how much of the graph is looked at.
+        fusion: the shape of the fusion layer.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        encoder_name: str = "roots-base",
+        graph: GraphBundle | None = None,
+        retrieval: RetrievalConfig | None = None,
+        fusion: FusionConfig | None = None,
+    ) -> None:
+        self.encoder_name = encoder_name
+        self.retrieval, self.fusion = retrieval or RetrievalConfig(), fusion or FusionConfig()
+        self.knowledge = Knowledge(graph, self.retrieval) if graph is not None else None
+        self.layers = KnowledgeEncoder(encoder, self.knowledge, self.fusion).eval()
+        self.head: Head | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path = "roots-base", *, knowledge: str | Path | GraphBundle | None = None
+    ) -> RootsModel:
+        """Load a pretrained encoder by name, or a model that was saved.
+
+        Args:
+            name_or_path: a name in `roots_kg.weights.PRETRAINED`, or the folder of a saved model.
+            knowledge: a graph bundle to use; for a saved model, in place of its own.
+
+        Raises:
+            UsageError, WeightsError, BundleError: if it cannot be loaded; see there.
+        """
+        graph = GraphBundle.load(Path(knowledge)) if isinstance(knowledge, (str, Path)) else knowledge
+        if str(name_or_path) in PRETRAINED:
+            return cls(TextEncoder.from_pretrained(str(name_or_path)), str(name_or_path), graph)
+        path = Path(name_or_path)
+        if not path.exists():
+            names = " or ".join(repr(name) for name in PRETRAINED)
+            raise UsageError("there is no such model folder", path=path, hint=f"a pretrained model is {names}")
+        bundle = Bundle.read(path, KIND)
+        try:
+            settings = from_mapping(_Settings, bundle.settings)
+        except ConfigError as error:
+            raise checked(bundle, error) from error
+        if graph is None and settings.knowledge:
+            graph = GraphBundle.load(path / "knowledge")
+        return cls._restore(bundle, settings, graph)
+
+    @classmethod
+    def _restore(cls, bundle: Bundle, settings: _Settings, graph: GraphBundle | None) -> RootsModel:
+        encoder = TextEncoder.from_pretrained(settings.encoder)
+        model = cls(encoder, settings.encoder, graph, settings.retrieval, settings.fusion)
+        task = Task(**{key: getattr(settings.task, key) for key in _TaskSettings.__dataclass_fields__})
+        head = get_head(task.head)(task, encoder.hidden_size, model.knowledge, settings.head)
+        try:
+            head.load_state_dict(bundle.tensors("head.safetensors"))
+            if model.layers.fusion is not None and settings.knowledge:
+                model.layers.fusion.load_state_dict(bundle.tensors("fusion.safetensors"))
+        except (RuntimeError, KeyError) as error:
+            message = " ".join(str(error).split())
+            raise BundleError(f"its tensors do not fit: {message}", path=bundle.path) from error
+        model.head = head.eval()
+        return model
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Return the normalised vector of each text, (N, d); the graph has no part in it."""
+        return self.layers.encoder.encode(texts)
+
+    def adapt(
+        self,
+        task: Task,
+        examples: Sequence[Record] | None = None,
+        *,
+        shots: int | None = None,
+        seed: int = 0,
+        config: FewShotConfig | None = None,
+    ) -> AdaptReport:
+        """Adapt to a task from a few examples.
+
+        Args:
+            task: the task.
+            examples: its labelled examples; by default those of `task.train`.
+            shots: how many to use of each class (in all, for heads without classes); None for all.
+            seed: of the draw.
+            config: how the fit is done.
+
+        Raises:
+            TaskError, UsageError: if the task, its head or its examples cannot be used.
+        """
+        if examples is None:
+            if task.train is None:
+                raise TaskError(f"the task {task.name!r} has no training examples")
+            examples = read_records(task.train)
+        if shots is not None and shots < 1:
+            raise UsageError(f"--shots must be at least 1, found {shots}")
+        head: Head = get_head(task.head)(task, self.layers.encoder.hidden_size, self.knowledge)
+        support = [head.example(record) for record in examples]
+        if shots is not None:
+            support = head.sample(support, shots, seed)
+        spent = 0.0
+
+        def encode(texts: Sequence[str]) -> EncodedTexts:
+            nonlocal spent
+            started = time.process_time()
+            encoded: EncodedTexts = self.layers(texts)
+            spent += time.process_time() - started
+            return encoded
+
+        started = time.process_time()
+        fit = head.fit(support, encode, config or FewShotConfig())
+        self.head = head.eval()
+        return AdaptReport(fit, {"encode": spent, "fit": time.process_time() - started - spent})
+
+    def predict(self, texts: Sequence[str], *, progress: Progress | None = None) -> list[Prediction]:
+        """Predict, one prediction a text.
+
+        Args:
+            texts: of any length, empty ones included.
+            progress: called with the number of texts done since the last call.
+
+        Raises:
+            UsageError: if the model has not been adapted to a task.
+        """
+        return [prediction for part in _parts(texts, progress) for prediction in self._decode(part)[1]]
+
+    def explain(self, texts: Sequence[str], *, progress: Progress | None = None) -> list[Explanation]:
+        """Predict, and measure for each prediction what the triples behind it were worth.
+
+        Arguments and errors are those of `predict`.
+        """
+        head, graph = self._head(), self.knowledge.graph if self.knowledge else None
+        explanations = []
+        for part in _parts(texts, progress):
+            encoded, predictions = self._decode(part)
+            explanations += explain_predictions(head, self.layers, graph, encoded, predictions)
+        return explanations
+
+    def evaluate(
+        self, examples: Sequence[Record] | Path, *, progress: Progress | None = None
+    ) -> EvaluationReport:
+        """Judge the model on labelled examples, given as records or as a JSONL file.
+
+        Args:
+            examples: what is right for each text.
+            progress: called with the number of texts done since the last call.
+
+        Raises:
+            TaskError: if an example does not fit the head, for instance by a label it does not know.
+        """
+        head = self._head()
+        records = read_records(examples) if isinstance(examples, Path) else examples
+        started = time.perf_counter()
+        read: list[Example] = [head.example(record) for record in records]
+        predictions = self.predict([example.text for example in read], progress=progress)
+        metrics = head.judge(predictions, [example.target for example in read])
+        return EvaluationReport(metrics, len(read), time.perf_counter() - started)
+
+    def save_pretrained(self, path: Path | str) -> None:
+        """Write the adapted model to a folder, whole or not at all.
+
+        The folder holds the head, the fusion layer and the graph; the encoder's weights are named, not copied.
+
+        Raises:
+            UsageError: if the model has not been adapted to a task.
+            BundleError: if the folder holds something else, or cannot be written.
+        """
+        head = self._head()
+        task = _TaskSettings(**{key: getattr(head.task, key) for key in _TaskSettings.__dataclass_fields__})
+        settings = _Settings(
+            self.encoder_name, task, head.settings(), self.retrieval, self.fusion, self.knowledge is not None
+        )
+        tensors = {"head.safetensors": head.state_dict()}
+        with atomic_folder(Path(path), kind=KIND) as folder:
+            if self.knowledge is not None and self.layers.fusion is not None:
+                tensors["fusion.safetensors"] = self.layers.fusion.state_dict()
+                (folder / "knowledge").mkdir()
+                self.knowledge.bundle.write(folder / "knowledge")
+            Bundle.write(folder, KIND, to_mapping(settings), tensors=tensors, texts={"README.md": _readme(settings)})
+
+    def _head(self) -> Head:
+        if self.head is None:
+            raise UsageError("the model has no task yet", hint="adapt it first, with `roots adapt` or `adapt()`")
+        return self.head
+
+    def _decode(self, texts: Sequence[str]) -> tuple[EncodedTexts, list[Prediction]]:
+        head = self._head()
+        encoded: EncodedTexts = self.layers(texts)
+        return encoded, head.decode(encoded)
+
+
+def _parts(texts: Sequence[str], progress: Progress | None) -> Iterator[Sequence[str]]:
+    for begin in range(0, len(texts), TEXTS_AT_A_TIME):
+        part = texts[begin : begin + TEXTS_AT_A_TIME]
+        yield part
+        if progress is not None:
+            progress(len(part))
+
+
+def _readme(settings: _Settings) -> str:
+    task = settings.task
+    graph = "its own copy of the graph in `knowledge/`" if settings.knowledge else "no graph"
+    return (
+        f"# {task.name}\n\n{task.description or 'An adapted model.'}\n\n"
+        f"Head: {task.head}. Encoder: {settings.encoder} (not copied here). It uses {graph}.\n\n"
+        "Written by `roots adapt`. Use it with `roots predict FOLDER TEXT` or "
+        "`roots_kg.RootsModel.from_pretrained(FOLDER)`.\n"
+    )

@@ -1,0 +1,113 @@
+"""Where things are: workspaces, the names in them, and the one place that joins untrusted paths.
+
+A *workspace* is a folder that holds `knowledge/`, `tasks/` and `configs/`, which a person fills with
+files. A name such as `geography` is looked up there; a path is taken as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from roots_kg.errors import DataError, TaskError, UsageError, nearest
+
+__all__ = ["GraphFiles", "Workspace", "inside"]
+
+FOLDERS = ("knowledge", "tasks", "configs")
+
+
+@dataclass(frozen=True)
+class GraphFiles:
+    """The files that make up one source of knowledge: triples, and aliases where there are any."""
+
+    triples: tuple[Path, ...]
+    aliases: Path | None = None
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with `knowledge/`, `tasks/` and `configs/` in it.
+
+    Args:
+        root: the folder.
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Workspace:
+        """Return the workspace that `start` (default: the current folder) lies in.
+
+        Walks up from `start` to the first folder that holds `tasks/` or `knowledge/`; without one,
+        `start` itself is the workspace, an empty one.
+        """
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / "knowledge").is_dir() or (folder / "tasks").is_dir():
+                return cls(folder)
+        return cls(start)
+
+    @classmethod
+    def create(cls, root: Path) -> Workspace:
+        """Make a fresh workspace at `root`, leaving files that are already there as they are.
+
+        Raises:
+            UsageError: if `root` is a file, or a workspace already.
+        """
+        if root.exists() and not root.is_dir():
+            raise UsageError("this is a file, not a folder", path=root)
+        if any((root / folder).exists() for folder in FOLDERS):
+            raise UsageError("this is a workspace already", path=root, hint="choose another folder")
+        for folder in FOLDERS:
+            (root / folder).mkdir(parents=True)
+        return cls(root)
+
+    def task_folders(self) -> list[Path]:
+        """Return the folders under `tasks/` that hold a `task.yaml`, sorted by name."""
+        return sorted(path.parent for path in (self.root / "tasks").glob("*/task.yaml"))
+
+    def task_folder(self, task: str) -> Path:
+        """Return the folder of `task`, which is a path or the name of a folder under `tasks/`.
+
+        Raises:
+            TaskError: if there is no such task; the message names the nearest.
+        """
+        for folder in (Path(task), self.root / "tasks" / task):
+            if (folder / "task.yaml").is_file():
+                return folder
+            if folder.name == "task.yaml" and folder.is_file():
+                return folder.parent
+        if Path(task).is_dir():
+            raise TaskError("this folder has no task.yaml", path=task, hint="see `roots tasks list`")
+        known = [folder.name for folder in self.task_folders()]
+        raise TaskError(f"there is no task {task!r}", hint=nearest(task, known))
+
+    def graph_files(self, graph: str) -> GraphFiles:
+        """Return the files of `graph`: a triples file, a folder with `triples.tsv`, or a name under `knowledge/`.
+
+        Raises:
+            DataError: if there is no such graph; the message names the nearest.
+        """
+        for path in (Path(graph), self.root / "knowledge" / graph):
+            if path.is_file():
+                return GraphFiles((path,))
+            triples = path / "triples.tsv"
+            if triples.is_file():
+                aliases = path / "aliases.tsv"
+                return GraphFiles((triples,), aliases if aliases.is_file() else None)
+        if Path(graph).is_dir():
+            raise DataError("this folder has no triples.tsv", path=graph)
+        known = [path.parent.name for path in (self.root / "knowledge").glob("*/triples.tsv")]
+        raise DataError("there is no such file, and no graph of that name", path=graph, hint=nearest(graph, known))
+
+
+def inside(folder: Path, relative: str, *, named_in: Path) -> Path:
+    """Join `relative` to `folder`, refusing a path that leaves it.
+
+    Raises:
+        TaskError: if `relative` is absolute or leads out of `folder` (through `..` or a link).
+    """
+    path = folder / relative
+    if Path(relative).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+        raise TaskError(f"the path {relative!r} leaves its folder", path=named_in, hint="put the file beside task.yaml")
+    return path
