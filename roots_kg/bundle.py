@@ -56,7 +56,8 @@ class Bundle:
         """Write a bundle into the existing, private folder `folder` (see `atomic_folder`).
 
         Args:
-            folder: where to write; other files that are there already are recorded too.
+            folder: where to write; other files that are there already are recorded too, save those of a
+                bundle in a folder of its own.
             kind: what the bundle is, such as "graph" or "model".
             settings: plain data.
             tensors: for each safetensors file name, its named tensors.
@@ -66,7 +67,8 @@ class Bundle:
             save_file({key: value.contiguous() for key, value in named.items()}, folder / name)
         for name, text in (texts or {}).items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        written = sorted(path for path in folder.rglob("*") if path.is_file())
+        nested = [path.parent for path in folder.glob("*/config.json")]  # a bundle in a bundle checks itself
+        written = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent not in nested)
         config = {
             "format": FORMAT,
             "version": VERSION,
@@ -113,7 +115,9 @@ class Bundle:
             if not file.resolve().is_relative_to(path.resolve()):
                 raise BundleError(f"the file {name!r} leaves the bundle", path=config_path)
             if not file.is_file():
-                raise BundleError("this file of the bundle is missing", path=file, hint="make the bundle again")
+                raise BundleError(
+                    "this file of the bundle is missing", path=file, hint="make the bundle again"
+                )
             if sha256(file) != digest:
                 raise BundleError(
                     "this file differs from what was saved (its SHA-256 does not match)",
@@ -125,7 +129,8 @@ class Bundle:
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """Return the tensors of the safetensors file `name`."""
         try:
-            return load_file(self.path / name)
+            tensors: dict[str, torch.Tensor] = load_file(self.path / name)
+            return tensors
         except (SafetensorError, OSError) as error:
             raise BundleError(f"cannot be read as safetensors: {error}", path=self.path / name) from error
 
@@ -197,7 +202,9 @@ def ensure_replaceable(target: Path, *, kind: str) -> None:
         raise BundleError("this is a file", path=target, hint="name a folder for the output")
     if any(target.iterdir()) and not is_bundle(target, kind):
         raise BundleError(
-            f"this folder holds something that is not a saved {kind}", path=target, hint="choose another folder"
+            f"this folder holds something that is not a saved {kind}",
+            path=target,
+            hint="choose another folder",
         )
 
 

@@ -74,7 +74,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_YAML_BYTES:
         raise ConfigError(f"larger than {MAX_YAML_BYTES:,} bytes, too large for a settings file", path=path)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 at byte {error.start}", path=path) from error
     except yaml.MarkedYAMLError as error:
@@ -93,10 +93,12 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, (list, dict)) or key in seen:
-                problem = f"the key {key!r} is not a plain value" if isinstance(key, (list, dict)) else (
-                    f"the key {key!r} is stated twice"
+                problem = (
+                    f"the key {key!r} is not a plain value"
+                    if isinstance(key, (list, dict))
+                    else (f"the key {key!r} is stated twice")
                 )
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key)
@@ -120,22 +122,32 @@ def _convert(value: Any, hint: Any, key: str, path: Path | str | None) -> Any:
     if origin is Literal:
         if value in arguments:
             return value
-        raise ConfigError(f"{key}: unknown value {value!r}", path=path, hint=nearest(str(value), map(str, arguments)))
-    if dataclasses.is_dataclass(hint):
+        raise ConfigError(
+            f"{key}: unknown value {value!r}", path=path, hint=nearest(str(value), map(str, arguments))
+        )
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_mapping(hint, value, path=path)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_convert(item, arguments[0], key, path) for item in value)
     if origin is dict and isinstance(value, Mapping):
         return {
-            _convert(name, arguments[0], f"{key} (a name in it)", path): _convert(item, arguments[1], key, path)
+            _convert(name, arguments[0], f"{key} (a name in it)", path): _convert(
+                item, arguments[1], key, path
+            )
             for name, item in value.items()
         }
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool)):
+    if (
+        isinstance(hint, type)
+        and isinstance(value, hint)
+        and not (hint in (int, float) and isinstance(value, bool))
+    ):
         return value
     expected = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    quoted = " (put it in quotes to make it text)" if hint is str and isinstance(value, (bool, int, float)) else ""
+    quoted = (
+        " (put it in quotes to make it text)" if hint is str and isinstance(value, (bool, int, float)) else ""
+    )
     raise ConfigError(f"{key}: expected {expected}, found {value!r}{quoted}", path=path)
 
 

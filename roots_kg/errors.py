@@ -34,7 +34,12 @@ class RootsError(Exception):
     exit_code = 1
 
     def __init__(
-        self, message: str, *, path: Path | str | None = None, line: int | None = None, hint: str | None = None
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        hint: str | None = None,
     ) -> None:
         self.message, self.path, self.line, self.hint = message, path, line, hint
         where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "

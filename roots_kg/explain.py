@@ -78,11 +78,17 @@ class Explanation:
 
 
 class _Encode(Protocol):
-    def __call__(self, texts: Sequence[str], without: Sequence[Collection[int]] | None = None) -> EncodedTexts: ...
+    def __call__(
+        self, texts: Sequence[str], without: Sequence[Collection[int]] | None = None
+    ) -> EncodedTexts: ...
 
 
 def explain_predictions(
-    head: Head, encode: _Encode, graph: KnowledgeGraph | None, encoded: EncodedTexts, predictions: Sequence[Prediction]
+    head: Head,
+    encode: _Encode,
+    graph: KnowledgeGraph | None,
+    encoded: EncodedTexts,
+    predictions: Sequence[Prediction],
 ) -> list[Explanation]:
     """Explain predictions, each by up to `MEASURED` triples whose removal was measured.
 
@@ -103,7 +109,9 @@ def explain_predictions(
                 prediction.ranked,
                 _links(graph, encoded, index),
                 () if graph is None else _evidence(head, encode, graph, text, prediction),
-                tuple(TokenGate(start, end, text[start:end], gate) for start, end, gate in encoded.gates[index]),
+                tuple(
+                    TokenGate(start, end, text[start:end], gate) for start, end, gate in encoded.gates[index]
+                ),
             )
         )
     return explanations
@@ -129,6 +137,13 @@ def _links(graph: KnowledgeGraph | None, encoded: EncodedTexts, index: int) -> t
         return ()
     best = [mention.best for mention in encoded.mentions[index]]
     return tuple(
-        LinkShown(link.start, link.end, link.text, graph.entities[link.entity_id], graph.label(link.entity_id), link.score)
+        LinkShown(
+            link.start,
+            link.end,
+            link.text,
+            graph.entities[link.entity_id],
+            graph.label(link.entity_id),
+            link.score,
+        )
         for link in best
     )

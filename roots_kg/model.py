@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,9 @@ class RootsModel:
         path = Path(name_or_path)
         if not path.exists():
             names = " or ".join(repr(name) for name in PRETRAINED)
-            raise UsageError("there is no such model folder", path=path, hint=f"a pretrained model is {names}")
+            raise UsageError(
+                "there is no such model folder", path=path, hint=f"a pretrained model is {names}"
+            )
         bundle = Bundle.read(path, KIND)
         try:
             settings = from_mapping(_Settings, bundle.settings)
@@ -190,7 +193,7 @@ class RootsModel:
         def encode(texts: Sequence[str]) -> EncodedTexts:
             nonlocal spent
             started = time.process_time()
-            encoded: EncodedTexts = self.layers(texts)
+            encoded = self._encode_for(head, texts)
             spent += time.process_time() - started
             return encoded
 
@@ -220,7 +223,9 @@ class RootsModel:
         explanations = []
         for part in _parts(texts, progress):
             encoded, predictions = self._decode(part)
-            explanations += explain_predictions(head, self.layers, graph, encoded, predictions)
+            explanations += explain_predictions(
+                head, partial(self._encode_for, head), graph, encoded, predictions
+            )
         return explanations
 
     def evaluate(
@@ -246,7 +251,7 @@ class RootsModel:
     def save_pretrained(self, path: Path | str) -> None:
         """Write the adapted model to a folder, whole or not at all.
 
-        The folder holds the head, the fusion layer and the graph; the encoder's weights are named, not copied.
+        The folder holds the head, the fusion layer and the graph; of the encoder only the name.
 
         Raises:
             UsageError: if the model has not been adapted to a task.
@@ -263,17 +268,27 @@ class RootsModel:
                 tensors["fusion.safetensors"] = self.layers.fusion.state_dict()
                 (folder / "knowledge").mkdir()
                 self.knowledge.bundle.write(folder / "knowledge")
-            Bundle.write(folder, KIND, to_mapping(settings), tensors=tensors, texts={"README.md": _readme(settings)})
+            Bundle.write(
+                folder, KIND, to_mapping(settings), tensors=tensors, texts={"README.md": _readme(settings)}
+            )
 
     def _head(self) -> Head:
         if self.head is None:
-            raise UsageError("the model has no task yet", hint="adapt it first, with `roots adapt` or `adapt()`")
+            raise UsageError(
+                "the model has no task yet", hint="adapt it first, with `roots adapt` or `adapt()`"
+            )
         return self.head
 
     def _decode(self, texts: Sequence[str]) -> tuple[EncodedTexts, list[Prediction]]:
         head = self._head()
-        encoded: EncodedTexts = self.layers(texts)
+        encoded = self._encode_for(head, texts)
         return encoded, head.decode(encoded)
+
+    def _encode_for(
+        self, head: Head, texts: Sequence[str], without: Sequence[Collection[int]] | None = None
+    ) -> EncodedTexts:
+        encoded: EncodedTexts = self.layers(texts, without, fuse=head.reads_fusion, ask=head.reads_questions)
+        return encoded
 
 
 def _parts(texts: Sequence[str], progress: Progress | None) -> Iterator[Sequence[str]]:

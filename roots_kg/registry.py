@@ -59,11 +59,15 @@ def register_head(name: str, *, origin: str = "decorator") -> Callable[[C], C]:
 
     def register(head: C) -> C:
         present = head_entries().get(name)
-        redefined = present is not None and present.origin == origin and (
-            getattr(present.target, "__qualname__", None) == head.__qualname__
+        redefined = (
+            present is not None
+            and present.origin == origin
+            and (getattr(present.target, "__qualname__", None) == head.__qualname__)
         )
         if present is not None and not redefined:
-            raise UsageError(f"a head named {name!r} exists already ({present.origin})", hint="choose another name")
+            raise UsageError(
+                f"a head named {name!r} exists already ({present.origin})", hint="choose another name"
+            )
         _registered[name] = HeadEntry(name, _loading or origin, head)
         return head
 

@@ -83,7 +83,7 @@ class Workspace:
         raise TaskError(f"there is no task {task!r}", hint=nearest(task, known))
 
     def graph_files(self, graph: str) -> GraphFiles:
-        """Return the files of `graph`: a triples file, a folder with `triples.tsv`, or a name under `knowledge/`.
+        """Return the files of `graph`: a triples file, a folder with `triples.tsv`, or a name.
 
         Raises:
             DataError: if there is no such graph; the message names the nearest.
@@ -98,7 +98,9 @@ class Workspace:
         if Path(graph).is_dir():
             raise DataError("this folder has no triples.tsv", path=graph)
         known = [path.parent.name for path in (self.root / "knowledge").glob("*/triples.tsv")]
-        raise DataError("there is no such file, and no graph of that name", path=graph, hint=nearest(graph, known))
+        raise DataError(
+            "there is no such file, and no graph of that name", path=graph, hint=nearest(graph, known)
+        )
 
 
 def inside(folder: Path, relative: str, *, named_in: Path) -> Path:
@@ -109,5 +111,7 @@ def inside(folder: Path, relative: str, *, named_in: Path) -> Path:
     """
     path = folder / relative
     if Path(relative).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
-        raise TaskError(f"the path {relative!r} leaves its folder", path=named_in, hint="put the file beside task.yaml")
+        raise TaskError(
+            f"the path {relative!r} leaves its folder", path=named_in, hint="put the file beside task.yaml"
+        )
     return path

@@ -294,8 +294,10 @@ def subdivisions() -> tuple[dict[str, Node], set[Triple]]:
             name, (item.country_code, f"{item.country_code}, {item.type}", item.code), aliases
         )
         nodes[kind] = Node(f"{item.type} (subdivision type)", ())
+        nodes[f"code:{item.code}"] = Node(f"ISO 3166-2:{item.code}", ())
         facts.add((ident, "located_in", country_ident(item.country_code)))
         facts.add((ident, "subdivision_type", kind))
+        facts.add((ident, "iso_code", f"code:{item.code}"))
         if item.parent_code and item.parent_code not in DUPLICATES:
             facts.add((ident, "part_of", f"subdivision:{item.parent_code}"))
     return nodes, facts

@@ -63,19 +63,22 @@ class LinearFit:
     bias: Tensor
 
 
+def centred(vectors: Tensor, centre: Tensor) -> Tensor:
+    """Take away what all texts have in common, `centre`, (d,), and normalise: (B, d) to (B, d)."""
+    return functional.normalize(vectors - centre, dim=1)
+
+
 def features(text: Tensor, knowledge: Tensor, knowledge_weight: float) -> Tensor:
-    """Put text and knowledge side by side: (B, d) and (B, d) give (B, 2d)."""
+    """Put text and knowledge side by side: (B, a) and (B, b) give (B, a + b)."""
     return torch.cat([text, knowledge_weight * knowledge], dim=1)
 
 
-def initial_weights(
-    text: tuple[Tensor, Tensor], knowledge: tuple[Tensor, Tensor], trust: Trust
-) -> Tensor:
-    """Return the class weights that the fit starts from, (N, 2d).
+def initial_weights(text: tuple[Tensor, Tensor], knowledge: tuple[Tensor, Tensor], trust: Trust) -> Tensor:
+    """Return the class weights that the fit starts from, (N, a + b).
 
     Args:
-        text: the classes' mean vectors and their names' vectors, (N, d) each.
-        knowledge: the same on the knowledge side.
+        text: the classes' mean vectors and their names' vectors, (N, a) each.
+        knowledge: the same on the knowledge side, (N, b) each.
         trust: how much names and knowledge count.
     """
     parts = []
@@ -107,11 +110,11 @@ def choose_trust(
     support set does not let a useless graph in.
 
     Args:
-        text: (B, d) vectors of the support texts.
-        knowledge: (B, d) their knowledge vectors, zero where nothing is linked.
+        text: (B, a) vectors of the support texts.
+        knowledge: (B, b) their knowledge vectors, zero where nothing is linked.
         labels: (B,) classes.
-        text_names: (N, d) vectors of the label names.
-        knowledge_names: (N, d) knowledge vectors of the label names.
+        text_names: (N, a) vectors of the label names.
+        knowledge_names: (N, b) knowledge vectors of the label names.
         config: the candidates.
     """
     text_logits = {w: _left_out_cosines(text, labels, text_names, w) for w in config.name_weights}

@@ -157,7 +157,9 @@ def _records(path: Path) -> Iterator[Record]:
             try:
                 fields = json.loads(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
-                raise TaskError(f"not UTF-8: byte 0x{line[error.start]:02x}", path=path, line=number) from error
+                raise TaskError(
+                    f"not UTF-8: byte 0x{line[error.start]:02x}", path=path, line=number
+                ) from error
             except (json.JSONDecodeError, RecursionError) as error:
                 raise TaskError(f"not a JSON object: {error}", path=path, line=number) from error
             if not isinstance(fields, dict):

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 
 def adapt(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or the name of one under tasks/.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="A task folder, or the name of one under tasks/.")
+    ],
     out: Annotated[Path, typer.Option(metavar="MODEL", help="The folder to write.")],
     knowledge: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A folder that `roots kg train` wrote.")
     ] = None,
     no_knowledge: Annotated[bool, typer.Option("--no-knowledge", help="Use text alone.")] = False,
     shots: Annotated[
-        int | None, typer.Option(help="Examples of each class (in all, for heads without classes); default: all.")
+        int | None,
+        typer.Option(help="Examples of each class (in all, for heads without classes); default: all."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw of examples.")] = 0,
     trust_task_code: Annotated[
@@ -57,7 +60,10 @@ def adapt(
     if as_json:
         print_json({"metrics": report.fit, "seconds": report.seconds, "out": out, "seed": seed})
         return
-    figures(f"{chosen.name} ({chosen.head})", {**report.fit, **{f"{k} cpu seconds": v for k, v in report.seconds.items()}})
+    figures(
+        f"{chosen.name} ({chosen.head})",
+        {**report.fit, **{f"{k} cpu seconds": v for k, v in report.seconds.items()}},
+    )
     print(f"The model is in {out}")
 
 
@@ -73,7 +79,7 @@ def _graph(task: Task, knowledge: Path | None) -> GraphBundle | None:
         return None
     files = Workspace.find().graph_files(str(task.knowledge))
     print(
-        f"training vectors for {files.triples[0]} first; `roots kg train` and `--knowledge` save doing it again",
+        f"training vectors for {files.triples[0]} first; `roots kg train` and `--knowledge` save that",
         file=sys.stderr,
     )
     bundle: GraphBundle = train_bundle(read_graph(files), TransEConfig())

@@ -24,7 +24,9 @@ def init(
         print_json({"workspace": workspace.root, "folders": list(FOLDERS)})
         return
     print(f"A new workspace is at {workspace.root}")
-    print("  knowledge/NAME/triples.tsv   head<TAB>relation<TAB>tail, one triple a line (aliases.tsv beside it)")
+    print(
+        "  knowledge/NAME/triples.tsv   head<TAB>relation<TAB>tail, one triple a line (aliases.tsv beside it)"
+    )
     print("  tasks/NAME/task.yaml         what to learn, with train.jsonl beside it")
     print("  configs/                     settings of training runs")
     print(f"Next: cd {directory} && roots kg check knowledge/NAME/triples.tsv")

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Knowledge graphs.", no_args_is_help=True, rich_markup_mode=None)
 
 GraphArgument = Annotated[
-    list[str], typer.Argument(metavar="GRAPH...", help="Triples files, or the name of a folder under knowledge/.")
+    list[str],
+    typer.Argument(metavar="GRAPH...", help="Triples files, or the name of a folder under knowledge/."),
 ]
-BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `roots kg train` wrote.")]
+BundleArgument = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A folder that `roots kg train` wrote.")
+]
 AliasesOption = Annotated[
     Path | None, typer.Option(help="A file of entity<TAB>alias; an entity's first alias is its display name.")
 ]
@@ -30,7 +33,8 @@ OnErrorOption = Annotated[
     str, typer.Option(help="strict stops at the first bad line; quarantine sets bad lines aside.")
 ]
 RejectsOption = Annotated[
-    Path | None, typer.Option(help="Where quarantined lines go; by default FILE.rejects.tsv beside the first file.")
+    Path | None,
+    typer.Option(help="Where quarantined lines go; by default FILE.rejects.tsv beside the first file."),
 ]
 CountOption = Annotated[int, typer.Option("-k", min=1, help="How many.")]
 
@@ -53,7 +57,9 @@ def check(
     loaded, report = _read(graph, aliases, delimiter, on_error, rejects)
     degree = np.diff(loaded.adjacency.start)
     counts = np.bincount(loaded.relation_id, minlength=loaded.num_relations)
-    by_count = sorted(zip(loaded.relations, counts.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
+    by_count = sorted(
+        zip(loaded.relations, counts.tolist(), strict=True), key=lambda item: (-item[1], item[0])
+    )
     summary = {
         "triples": len(loaded),
         "entities": loaded.num_entities,
@@ -81,7 +87,9 @@ def check(
 def train(
     graph: GraphArgument,
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder to write.")],
-    config: Annotated[Path | None, typer.Option(help="A YAML file of settings; the options below win.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of settings; the options below win.")
+    ] = None,
     dimension: Annotated[int | None, typer.Option(help="Size of a vector.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the triples.")] = None,
     negatives: Annotated[int | None, typer.Option(help="Entities drawn a step.")] = None,
@@ -139,7 +147,9 @@ def evaluate(
     test: Annotated[Path, typer.Option(help="Triples to rank.")],
     filter_files: Annotated[
         list[Path] | None,
-        typer.Option("--filter", help="Further true triples, such as the validation set, to leave out of the ranking."),
+        typer.Option(
+            "--filter", help="Further true triples, such as the validation set, to leave out of the ranking."
+        ),
     ] = None,
     delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
@@ -207,7 +217,11 @@ def complete(
     if as_json:
         print_json({"head": head, "relation": relation, "tail": tail, "answers": found})
         return
-    title = f"({graph.label(anchor)}, {relation}, ?)" if head is not None else f"(?, {relation}, {graph.label(anchor)})"
+    title = (
+        f"({graph.label(anchor)}, {relation}, ?)"
+        if head is not None
+        else f"(?, {relation}, {graph.label(anchor)})"
+    )
     rows_shown = [[item["name"], item["distance"], "known" if item["known"] else ""] for item in found]
     table(title, ["entity", "distance", ""], rows_shown)
 
@@ -237,7 +251,11 @@ def similar(
     if as_json:
         print_json({"entity": graph.entities[anchor], "similar": found})
         return
-    table(f"nearest to {graph.label(anchor)}", ["entity", "distance"], [[i["name"], i["distance"]] for i in found])
+    table(
+        f"nearest to {graph.label(anchor)}",
+        ["entity", "distance"],
+        [[i["name"], i["distance"]] for i in found],
+    )
 
 
 def train_bundle(graph: KnowledgeGraph, config: Any) -> Any:

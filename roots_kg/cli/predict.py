@@ -20,7 +20,9 @@ SHOWN = 5
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `roots adapt` wrote.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT...]", help="Texts to answer.")] = None,
-    input_file: Annotated[Path | None, typer.Option("--input", help='JSONL with a "text" on each line.')] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help='JSONL with a "text" on each line.')
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show links, triples and gates.")] = False,
     knowledge: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
@@ -49,12 +51,19 @@ def predict(
         _show(explanations)
     elif as_json:
         rows = [
-            {"text": text, "prediction": found.value, "probability": found.probability, "ranked": found.ranked}
+            {
+                "text": text,
+                "prediction": found.value,
+                "probability": found.probability,
+                "ranked": found.ranked,
+            }
             for text, found in zip(inputs, predictions, strict=True)
         ]
         print_json({"predictions": rows})
     else:
-        shown = [[found.value, found.probability, text] for text, found in zip(inputs, predictions, strict=True)]
+        shown = [
+            [found.value, found.probability, text] for text, found in zip(inputs, predictions, strict=True)
+        ]
         table("", ["prediction", "probability", "text"], shown)
 
 
@@ -75,7 +84,9 @@ def _show(explanations: Sequence[Explanation]) -> None:
             print("  nothing in the text is linked to the graph")
         if found.evidence:
             print()
-            evidence = [[" · ".join(item.triple), item.effect, item.weight] for item in found.evidence[:SHOWN]]
+            evidence = [
+                [" · ".join(item.triple), item.effect, item.weight] for item in found.evidence[:SHOWN]
+            ]
             table("triples used", ["triple", "effect of removing it", "weight"], evidence)
         if found.gates:
             print()

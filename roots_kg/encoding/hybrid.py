@@ -40,7 +40,7 @@ class HybridEncoder(nn.Module):
         attention_mask: Tensor,
         reading: Reading = "bidirectional",
         prefix_lengths: Tensor | None = None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Encode a batch in one of the four readings.
 
         Args:
@@ -50,7 +50,7 @@ class HybridEncoder(nn.Module):
             prefix_lengths: (B,), needed by the prefix reading only.
 
         Returns:
-            (B, L, d) hidden states.
+            The hidden states of the last block and of the one half way up, (B, L, d) each.
         """
         if reading == "hybrid":
             return self._hybrid(input_ids, attention_mask)
@@ -62,14 +62,17 @@ class HybridEncoder(nn.Module):
             mask = masks.prefix(attention_mask, prefix_lengths)
         else:
             mask = masks.bidirectional(attention_mask)
-        hidden: Tensor = self.trunk(input_ids, mask)
-        return hidden
+        states: tuple[Tensor, Tensor] = self.trunk(input_ids, mask)
+        return states
 
-    def _hybrid(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def _hybrid(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         causal_mask = masks.causal(attention_mask)
         both_masks = torch.cat([masks.bidirectional(attention_mask).expand_as(causal_mask), causal_mask])
         both = self.trunk(torch.cat([input_ids, input_ids]), both_masks)
-        bidirectional, causal = both.chunk(2)
+        last, middle = (self._fuse(*states.chunk(2)) for states in both)
+        return last, middle
+
+    def _fuse(self, bidirectional: Tensor, causal: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate(torch.cat([bidirectional, causal], dim=-1)))
         fused: Tensor = bidirectional + self.scale * gate * (causal - bidirectional)
         return fused

@@ -32,7 +32,7 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str = "roots-base", folder: Path | None = None) -> TextEncoder:
-        """Load a pretrained encoder; see `roots_kg.weights.find_pretrained` for where from and what is raised."""
+        """Load a pretrained encoder; where from, and what is raised, see `weights.find_pretrained`."""
         files = find_pretrained(name, folder)
         encoder = HybridEncoder(Transformer.from_bert(files.model)).requires_grad_(False)
         return cls(encoder, Tokenizer(files.tokenizer)).eval()
@@ -44,12 +44,15 @@ class TextEncoder(nn.Module):
 
     def hidden_states(
         self, texts: Sequence[str], reading: Reading = "bidirectional"
-    ) -> Iterator[tuple[TokenBatch, Tensor]]:
-        """Yield batches of rows with their (B, L, d) hidden states; see `Tokenizer.batches` for the order."""
+    ) -> Iterator[tuple[TokenBatch, Tensor, Tensor]]:
+        """Yield batches of rows with the hidden states of the last block and of the one half way up.
+
+        The states are (B, L, d) each; see `Tokenizer.batches` for the order of the rows.
+        """
         device = self.encoder.scale.device
         for batch in self.tokenizer.batches(texts):
             input_ids, attention_mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-            yield batch, self.encoder(input_ids, attention_mask, reading)
+            yield batch, *self.encoder(input_ids, attention_mask, reading)
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], reading: Reading = "bidirectional") -> Tensor:
@@ -63,7 +66,7 @@ class TextEncoder(nn.Module):
             (N, d), rows of length 1.
         """
         sums = torch.zeros(len(texts), self.hidden_size)
-        for batch, hidden in self.hidden_states(texts, reading):
+        for batch, hidden, _ in self.hidden_states(texts, reading):
             owners = torch.tensor([row.text for row in batch.rows])
             sums.index_add_(0, owners, pool_tokens(hidden, batch.attention_mask).cpu())
         return functional.normalize(sums, dim=-1)

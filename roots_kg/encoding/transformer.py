@@ -35,7 +35,9 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
-            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
+            )
 
 
 class Transformer(nn.Module):
@@ -54,7 +56,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
 
-    def forward(self, input_ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, input_ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode a batch.
 
         Args:
@@ -63,14 +65,17 @@ class Transformer(nn.Module):
                 None lets every token see every token.
 
         Returns:
-            (B, L, d) hidden states.
+            The hidden states of the last block and of the one half way up, (B, L, d) each.
         """
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         embedded = self.token_embedding(input_ids) + self.type_embedding.weight[0]
         hidden: Tensor = self.norm(embedded + self.position_embedding(positions))
-        for block in self.blocks:
+        middle = hidden
+        for number, block in enumerate(self.blocks, start=1):
             hidden = block(hidden, mask)
-        return hidden
+            if number == len(self.blocks) // 2:
+                middle = hidden
+        return hidden, middle
 
     @classmethod
     def from_bert(cls, path: Path, config: TransformerConfig | None = None) -> Transformer:
@@ -99,7 +104,8 @@ class Transformer(nn.Module):
         for name, expected in trunk.state_dict().items():
             if state[name].shape != expected.shape:
                 raise WeightsError(
-                    f"{name} has shape {tuple(state[name].shape)}, expected {tuple(expected.shape)}", path=path
+                    f"{name} has shape {tuple(state[name].shape)}, expected {tuple(expected.shape)}",
+                    path=path,
                 )
         trunk.load_state_dict(state, assign=True)
         return trunk.eval().requires_grad_(False)

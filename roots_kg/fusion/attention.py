@@ -57,7 +57,9 @@ class InteractiveAttention(nn.Module):
         prior = (mass * (1 - heard[..., 0])).log()
 
         queries = functional.normalize(self.token_query(tokens), dim=-1)
-        logits = temperature * queries @ functional.normalize(nodes, dim=-1).transpose(1, 2) + prior[:, None, :]
+        logits = (
+            temperature * queries @ functional.normalize(nodes, dim=-1).transpose(1, 2) + prior[:, None, :]
+        )
         weights = _with_null(logits, self.token_null).softmax(dim=-1)[..., 1:]
         return weights @ self.value(nodes), weights
 

@@ -26,17 +26,25 @@ from roots_kg.graph.triples import KnowledgeGraph
 
 __all__ = ["EncodedTexts", "Knowledge", "KnowledgeEncoder"]
 
+MENTION_STAND_IN = "this"
+"""What a mention is replaced by when it is asked what a text says about it, whatever it is called."""
+
+
 @dataclass(frozen=True)
 class EncodedTexts:
     """N texts as the task heads see them.
 
+    A text's features are two vectors side by side, each normalised: the mean hidden state of its tokens in
+    the last block, which knows what the text is about, and half way up the trunk, which knows more of how
+    it is put.
+
     Args:
         texts: the texts.
-        vectors: (N, d), the normalised mean of each text's hidden states; the graph has no part in it.
+        features: (N, 2d), of length 1; the graph has no part in them.
         knowledge: (N, d), the normalised sum over tokens of g ⊙ W k; zero where nothing is linked.
         mentions: for each text, what was found in it.
-        outside: for each text, (mentions, d), the normalised mean of the hidden states outside each mention:
-            what is said about it.
+        questions: for each text, (mentions, 2d), the features of the text with that mention replaced by
+            `MENTION_STAND_IN`: what is said about it. Empty unless asked for.
         subgraphs: for each text, the part of the graph that was retrieved, or None.
         attention: for each text, (M,), the share of its tokens' attention that each node received, or None.
         gates: for each text, its tokens' first and last characters and mean gate; empty without links.
@@ -44,10 +52,10 @@ class EncodedTexts:
     """
 
     texts: list[str]
-    vectors: Tensor
+    features: Tensor
     knowledge: Tensor
     mentions: list[list[Mention]]
-    outside: list[Tensor]
+    questions: list[Tensor]
     subgraphs: list[Subgraph | None]
     attention: list[Tensor | None]
     gates: list[list[tuple[int, int, float]]]
@@ -83,7 +91,7 @@ class Knowledge:
         return Linker(self.graph)
 
     def names(self, entity_ids: Collection[int], encoder: TextEncoder) -> Tensor:
-        """Return the encoded names of entities, (E, d) by id, of which only those asked for so far are filled."""
+        """Return the encoded names of entities by id, (E, d); rows never asked for are zero."""
         if self._names is None:
             self._names = torch.zeros(self.graph.num_entities, encoder.hidden_size)
             self._named = torch.zeros(self.graph.num_entities, dtype=torch.bool)
@@ -116,47 +124,56 @@ class KnowledgeEncoder(nn.Module):
 
     @torch.inference_mode()
     def forward(
-        self, texts: Sequence[str], without: Sequence[Collection[int]] | None = None
+        self,
+        texts: Sequence[str],
+        without: Sequence[Collection[int]] | None = None,
+        *,
+        fuse: bool = True,
+        ask: bool = False,
     ) -> EncodedTexts:
         """Encode texts.
 
         Args:
             texts: N of them, of any length, empty ones included.
             without: for each text, triples to treat as absent from the graph.
+            fuse: run retrieval and fusion; without them, `knowledge` is zero.
+            ask: fill `questions`.
         """
         absent = [frozenset(triples) for triples in without] if without else [frozenset[int]()] * len(texts)
-        mentions, subgraphs = self._retrieve(texts, absent)
+        mentions = self._link(texts)
+        nothing: list[Subgraph | None] = [None] * len(texts)
+        subgraphs = self._retrieve(mentions, absent) if fuse else nothing
         size = self.encoder.hidden_size
         result = EncodedTexts(
             texts=list(texts),
-            vectors=torch.zeros(len(texts), size),
+            features=torch.zeros(len(texts), 2 * size),
             knowledge=torch.zeros(len(texts), size),
             mentions=mentions,
-            outside=[torch.zeros(len(found), size) for found in mentions],
+            questions=self._ask(texts, mentions) if ask else [torch.zeros(0, 2 * size)] * len(texts),
             subgraphs=subgraphs,
             attention=[None if part is None else torch.zeros(len(part.nodes)) for part in subgraphs],
             gates=[[] for _ in texts],
             without=absent,
         )
         names = self._names(subgraphs)
-        for batch, hidden in self.encoder.hidden_states(texts):
-            self._collect_text(result, batch, hidden)
-            self._collect_knowledge(result, batch, hidden, names)
-        for index, found in enumerate(result.outside):
-            result.outside[index] = functional.normalize(found, dim=-1)
-            total = result.attention[index]
+        for batch, last, middle in self.encoder.hidden_states(texts):
+            _add_features(result.features, batch, last, middle)
+            self._collect_knowledge(result, batch, last, names)
+        for total in result.attention:
             if total is not None:
-                result.attention[index] = total / total.sum().clamp_min(1e-9)
-        result.vectors.copy_(functional.normalize(result.vectors, dim=-1))
+                total /= total.sum().clamp_min(1e-9)
+        result.features.copy_(_normalised_halves(result.features))
         result.knowledge.copy_(functional.normalize(result.knowledge, dim=-1))
         return result
 
-    def _retrieve(
-        self, texts: Sequence[str], without: Sequence[frozenset[int]]
-    ) -> tuple[list[list[Mention]], list[Subgraph | None]]:
+    def _link(self, texts: Sequence[str]) -> list[list[Mention]]:
         if self.knowledge is None:
-            return [[] for _ in texts], [None] * len(texts)
-        mentions = [self.knowledge.linker.link(text) for text in texts]
+            return [[] for _ in texts]
+        return [self.knowledge.linker.link(text) for text in texts]
+
+    def _retrieve(
+        self, mentions: Sequence[Sequence[Mention]], without: Sequence[frozenset[int]]
+    ) -> list[Subgraph | None]:
         subgraphs: list[Subgraph | None] = []
         for found, absent in zip(mentions, without, strict=True):
             seeds: dict[int, float] = {}
@@ -165,26 +182,26 @@ class KnowledgeEncoder(nn.Module):
                 for candidate in mention.candidates:
                     weight = candidate.score**2 / total
                     seeds[candidate.entity_id] = seeds.get(candidate.entity_id, 0.0) + weight
-            subgraphs.append(self.knowledge.retriever.retrieve(seeds, absent) if seeds else None)
-        return mentions, subgraphs
+            linked = bool(seeds) and self.knowledge is not None
+            subgraphs.append(self.knowledge.retriever.retrieve(seeds, absent) if linked else None)  # type: ignore[union-attr]
+        return subgraphs
+
+    def _ask(self, texts: Sequence[str], mentions: Sequence[Sequence[Mention]]) -> list[Tensor]:
+        questions = [
+            f"{text[: mention.best.start]}{MENTION_STAND_IN}{text[mention.best.end :]}"
+            for text, found in zip(texts, mentions, strict=True)
+            for mention in found
+        ]
+        features = torch.zeros(len(questions), 2 * self.encoder.hidden_size)
+        for batch, last, middle in self.encoder.hidden_states(questions):
+            _add_features(features, batch, last, middle)
+        return list(torch.split(_normalised_halves(features), [len(found) for found in mentions]))
 
     def _names(self, subgraphs: Sequence[Subgraph | None]) -> Tensor | None:
         if self.knowledge is None:
             return None
         wanted = {int(node) for part in subgraphs if part is not None for node in part.nodes}
         return self.knowledge.names(wanted, self.encoder)
-
-    def _collect_text(self, result: EncodedTexts, batch: TokenBatch, hidden: Tensor) -> None:
-        owners = torch.tensor([row.text for row in batch.rows])
-        result.vectors.index_add_(0, owners, pool_tokens(hidden, batch.attention_mask.to(hidden.device)).cpu())
-        for row, states in zip(batch.rows, hidden, strict=True):
-            found = result.mentions[row.text]
-            if not found:
-                continue
-            start, end = torch.from_numpy(row.offsets.T)
-            spans = torch.tensor([[mention.best.start, mention.best.end] for mention in found])
-            apart = (end[None] <= spans[:, :1]) | (start[None] >= spans[:, 1:])
-            result.outside[row.text] += (apart.to(states) @ states[: len(start)]).cpu()
 
     def _collect_knowledge(
         self, result: EncodedTexts, batch: TokenBatch, hidden: Tensor, names: Tensor | None
@@ -220,3 +237,18 @@ class KnowledgeEncoder(nn.Module):
             for (start, end), gate in zip(row.offsets.tolist(), gates[position].tolist(), strict=False):
                 if end > start:
                     result.gates[row.text].append((start, end, gate))
+
+
+def _add_features(features: Tensor, batch: TokenBatch, last: Tensor, middle: Tensor) -> None:
+    """Add the sums of a batch's hidden states to the features of the texts that its rows belong to."""
+    owners = torch.tensor([row.text for row in batch.rows])
+    mask = batch.attention_mask.to(last.device)
+    features.index_add_(
+        0, owners, torch.cat([pool_tokens(last, mask), pool_tokens(middle, mask)], dim=1).cpu()
+    )
+
+
+def _normalised_halves(features: Tensor) -> Tensor:
+    """Normalise both halves of each row, and the whole."""
+    halves = [functional.normalize(half, dim=-1) for half in features.chunk(2, dim=-1)]
+    return functional.normalize(torch.cat(halves, dim=-1), dim=-1)

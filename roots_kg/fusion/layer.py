@@ -98,7 +98,10 @@ class FusionLayer(nn.Module):
         sizes = [len(subgraph.nodes) for subgraph in subgraphs]
         offsets = np.cumsum([0, *sizes[:-1]])
         # messages flow against the walk that retrieved the nodes, from far to near
-        walk = [np.stack([part.target, part.source]) + offset for part, offset in zip(subgraphs, offsets, strict=True)]
+        walk = [
+            np.stack([part.target, part.source]) + offset
+            for part, offset in zip(subgraphs, offsets, strict=True)
+        ]
         edge_index = torch.from_numpy(np.concatenate(walk, axis=1)).to(tokens.device)
         direction = torch.from_numpy(np.concatenate([part.direction for part in subgraphs])).to(tokens.device)
         edge_vectors = self.config.entity_scale * self.entity_map(translations[direction])

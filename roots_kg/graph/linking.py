@@ -29,15 +29,18 @@ _WORD = re.compile(
     r"(?:[\u0300-\u036f]+[^\W_]*)*"
     r"|[^\w\s]|_"
 )
-_SAME = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"})
+_SAME = str.maketrans(
+    {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"}
+)
 _BEGIN, _END = "\x02", "\x03"
 
 FUNCTION_WORDS = frozenset(
-    "a about after all also am an and any are as at be because been before being between both but by can could "
-    "did do does done for from had has have having he her here hers him his how i if in into is it its just "
-    "like made make me more most my no nor not now of off on once one only or other our out over own same she "
-    "should so some such than that the their them then there these they this those through to too under until "
-    "up us very was we were what when where which while who whom whose why will with would you your".split()
+    "a about after all also am an and any are as at be because been before being between both but by can "
+    "could did do does done for from had has have having he her here hers him his how i if in into is it "
+    "its just like made make me more most my no nor not now of off on once one only or other our out over "
+    "own same she should so some such than that the their them then there these they this those through "
+    "to too under until up us very was we were what when where which while who whom whose why will with "
+    "would you your".split()
 )
 
 
@@ -136,7 +139,9 @@ def _words(text: str) -> tuple[list[int], list[int], list[str]]:
 
 
 def _normalise(word: str) -> str:
-    return word.casefold() if word.isascii() else unicodedata.normalize("NFKC", word.translate(_SAME)).casefold()
+    return (
+        word.casefold() if word.isascii() else unicodedata.normalize("NFKC", word.translate(_SAME)).casefold()
+    )
 
 
 def _wrap(word: str) -> str:

@@ -41,7 +41,7 @@ def walk(
     start: int,
     hops: int,
     *,
-    allowed: Sequence[Ids] | None = None,
+    allowed: Sequence[Ids | None] | None = None,
     without: Collection[int] = (),
 ) -> Paths:
     """Follow every path from an entity; walks that come back to it end there and are dropped.
@@ -52,19 +52,21 @@ def walk(
         graph: the graph.
         start: the entity.
         hops: H, the longest path.
-        allowed: for each hop, the directions that may be taken; None for all.
+        allowed: for each hop, the directions that may be taken, None for all; None allows all at every hop.
         without: triples to treat as absent.
     """
     directions = np.full((1, hops), -1, dtype=np.int64)
-    path, entity, mass = np.zeros(1, dtype=np.int64), np.array([start]), np.ones(1)
+    path, entity = np.zeros(1, dtype=np.int64), np.array([start])
+    mass: NDArray[np.float64] = np.ones(1)
     found: list[tuple[Ids, Ids, Ids, NDArray[np.float64]]] = []
     for hop in range(hops):
-        path, entity, mass = _bounded(graph, path, entity, mass)
+        kept = _affordable(graph, entity, mass)
+        path, entity, mass = path[kept], entity[kept], mass[kept]
         owner, edge = _edges(graph, entity)
         adjacency = graph.adjacency
         keep = np.ones(len(edge), dtype=bool)
-        if allowed is not None:
-            keep &= np.isin(adjacency.direction[edge], allowed[hop])
+        if allowed is not None and (directions_here := allowed[hop]) is not None:
+            keep &= np.isin(adjacency.direction[edge], directions_here)
         if without:
             keep &= ~np.isin(adjacency.triple[edge], list(without))
         owner, edge = owner[keep], edge[keep]
@@ -73,10 +75,14 @@ def walk(
         _, group, count = np.unique(owner * width + direction, return_inverse=True, return_counts=True)
         moved = mass[owner] / count[group]
         stays_away = neighbour != start
-        taken, neighbour, moved = (path[owner] * width + direction)[stays_away], neighbour[stays_away], moved[stays_away]
+        taken, neighbour, moved = (
+            (path[owner] * width + direction)[stays_away],
+            neighbour[stays_away],
+            moved[stays_away],
+        )
         paths, path = np.unique(taken, return_inverse=True)
         ends, merged = np.unique(path * graph.num_entities + neighbour, return_inverse=True)
-        mass = np.bincount(merged, weights=moved, minlength=len(ends))
+        mass = np.bincount(merged, weights=moved, minlength=len(ends)).astype(np.float64)
         path, entity = np.divmod(ends, graph.num_entities)
         directions = directions[paths // width]
         directions[:, hop] = paths % width
@@ -101,7 +107,9 @@ def find_chain(
         return []
     adjacency = graph.adjacency
     first, last = adjacency.start[start], adjacency.start[start + 1]
-    for position in range(*(first + np.searchsorted(adjacency.direction[first:last], [directions[0], directions[0] + 1]))):
+    for position in range(
+        *(first + np.searchsorted(adjacency.direction[first:last], [directions[0], directions[0] + 1]))
+    ):
         triple, neighbour = int(adjacency.triple[position]), int(adjacency.neighbour[position])
         if triple in without:
             continue
@@ -122,13 +130,9 @@ def _edges(graph: KnowledgeGraph, entity: Ids) -> tuple[Ids, Ids]:
     return owner, start[entity][owner] + within
 
 
-def _bounded(
-    graph: KnowledgeGraph, path: Ids, entity: Ids, mass: NDArray[np.float64]
-) -> tuple[Ids, Ids, NDArray[np.float64]]:
+def _affordable(graph: KnowledgeGraph, entity: Ids, mass: NDArray[np.float64]) -> Ids:
+    """Return the positions of the heaviest walks, in order, that together look at `MAX_EDGES` edges."""
     start = graph.adjacency.start
     order = np.argsort(-mass, kind="stable")
-    size = start[entity[order] + 1] - start[entity[order]]
-    kept = np.sort(order[np.cumsum(size) <= MAX_EDGES])
-    if len(kept) == len(order) or not len(kept):
-        return path, entity, mass
-    return path[kept], entity[kept], mass[kept]
+    edges = np.cumsum(start[entity[order] + 1] - start[entity[order]])
+    return np.sort(order[: max(1, int(np.searchsorted(edges, MAX_EDGES, "right")))])

@@ -44,8 +44,8 @@ class RankingMetrics:
 def ranking_metrics(ranks: Tensor) -> RankingMetrics:
     """Summarise ranks, (Q,), each at least 1 and possibly fractional."""
     ranks = ranks.double()
-    hits = [float((ranks <= k).double().mean()) for k in (1, 3, 10)]
-    return RankingMetrics(float(ranks.reciprocal().mean()), *hits, float(ranks.mean()), len(ranks))
+    one, three, ten = (float((ranks <= k).double().mean()) for k in (1, 3, 10))
+    return RankingMetrics(float(ranks.reciprocal().mean()), one, three, ten, float(ranks.mean()), len(ranks))
 
 
 @torch.inference_mode()

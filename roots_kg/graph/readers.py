@@ -154,19 +154,23 @@ def read_aliases(path: Path) -> Iterator[tuple[int, str, str]]:
             reason = f"not UTF-8: byte 0x{line[error.start]:02x}"
             raise DataError(reason, path=path, line=number) from error
         if len(columns) != 2 or not all(column.strip() for column in columns):
-            raise DataError(f"expected entity<TAB>alias, found {len(columns)} columns", path=path, line=number)
+            raise DataError(
+                f"expected entity<TAB>alias, found {len(columns)} columns", path=path, line=number
+            )
         yield number, columns[0].strip(), columns[1].strip()
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the numbered lines of a file, without line ends and without a byte-order mark."""
     try:
-        with (gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as stream:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 line = line.rstrip(b"\r\n")
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
     except (OSError, EOFError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
+        reason = (
+            "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
+        )
         raise DataError(reason, path=path) from error
 
 

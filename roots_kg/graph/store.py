@@ -105,9 +105,13 @@ class GraphBundle:
             transe = TransE(graph.num_entities, graph.num_relations, size, reciprocal=reciprocal)
             transe.load_state_dict(vectors)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise BundleError(f"its files do not fit together: {error}", path=path, hint="make it again") from error
+            raise BundleError(
+                f"its files do not fit together: {error}", path=path, hint="make it again"
+            ) from error
         if graph.fingerprint != settings.fingerprint:
-            raise BundleError("its triples are not those its config.json describes", path=path, hint="make it again")
+            raise BundleError(
+                "its triples are not those its config.json describes", path=path, hint="make it again"
+            )
         return cls(graph, transe.eval().requires_grad_(False), settings.transe)
 
 

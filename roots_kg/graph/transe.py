@@ -135,13 +135,17 @@ class TrueAnswers:
 
     def __init__(self, graph: KnowledgeGraph) -> None:
         tail_keys = graph.head_id * graph.num_relations + graph.relation_id
-        head_keys = graph.tail_id * graph.num_relations + graph.relation_id + graph.num_entities * graph.num_relations
+        head_keys = (
+            graph.tail_id * graph.num_relations + graph.relation_id + graph.num_entities * graph.num_relations
+        )
         keys = np.concatenate([tail_keys, head_keys])
         answers = np.concatenate([graph.tail_id, graph.head_id])
         order = np.argsort(keys, kind="stable")
         distinct, group = np.unique(keys, return_inverse=True)
         self.group = torch.from_numpy(group)
-        self.start = torch.from_numpy(np.searchsorted(keys[order], np.append(distinct, keys.max(initial=0) + 1)))
+        self.start = torch.from_numpy(
+            np.searchsorted(keys[order], np.append(distinct, keys.max(initial=0) + 1))
+        )
         self.answers = torch.from_numpy(answers[order])
 
     def among(self, queries: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:

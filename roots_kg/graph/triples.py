@@ -248,7 +248,7 @@ class KnowledgeGraph:
         return KnowledgeGraph(*names, self.aliases, self.sources, source_id)
 
     def to_networkx(self) -> Any:
-        """Return a `networkx.MultiDiGraph`: nodes are entity keys with a `name`, edges are keyed by relation."""
+        """Return a `networkx.MultiDiGraph` of entity keys with a `name`, edges keyed by relation."""
         import networkx
 
         graph = networkx.MultiDiGraph()
@@ -259,7 +259,7 @@ class KnowledgeGraph:
         return graph
 
     def to_pyg(self) -> Any:
-        """Return a `torch_geometric.data.Data` with `edge_index` (2, T), `edge_type` (T,) and `num_nodes` E."""
+        """Return a PyG `Data` with `edge_index` (2, T), `edge_type` (T,) and `num_nodes` E."""
         from torch_geometric.data import Data
 
         edge_index = torch.from_numpy(np.stack([self.head_id, self.tail_id]))
@@ -308,5 +308,7 @@ def _read_aliases(path: Path, entities: Mapping[str, int]) -> tuple[dict[str, tu
             aliases[entity].append(alias)
             used += 1
     if unused and not used:
-        raise DataError("none of its entities is in the graph", path=path, hint="the first column is the entity's key")
+        raise DataError(
+            "none of its entities is in the graph", path=path, hint="the first column is the entity's key"
+        )
     return {entity: tuple(names) for entity, names in aliases.items()}, unused

@@ -19,7 +19,9 @@ from roots_kg.training.progress import RichProgress
 __all__ = ["TransEModule", "TripleBatches", "train_transe"]
 
 
-def train_transe(graph: KnowledgeGraph, config: TransEConfig, *, progress: bool = False, **trainer: Any) -> TransE:
+def train_transe(
+    graph: KnowledgeGraph, config: TransEConfig, *, progress: bool = False, **trainer: Any
+) -> TransE:
     """Learn vectors for a graph.
 
     Args:
@@ -59,8 +61,8 @@ def train_transe(graph: KnowledgeGraph, config: TransEConfig, *, progress: bool 
         "callbacks": [RichProgress("TransE", unit="triples")] if progress else [],
         **trainer,
     }
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    with warnings.catch_warnings():  # about Lightning's own insides and about workers that are not wanted
+        warnings.filterwarnings("ignore", message=".*(does not have many workers|__len__|LeafSpec).*")
         lightning.Trainer(**options).fit(module, DataLoader(batches, batch_size=None))
     return model.cpu().eval().requires_grad_(False)
 
@@ -84,7 +86,8 @@ class TripleBatches(IterableDataset[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield (B,) numbers of triples."""
-        return iter(torch.randperm(self.num_triples, generator=self.generator).split(self.batch_size))
+        order = torch.randperm(self.num_triples, generator=self.generator)
+        return iter(torch.split(order, self.batch_size))
 
 
 class TransEModule(lightning.LightningModule):
@@ -107,17 +110,18 @@ class TransEModule(lightning.LightningModule):
     def training_step(self, batch: Tensor, _: int) -> Tensor:
         """Return the loss of the triples whose numbers are in `batch`, (B,)."""
         numbers = batch.cpu()
-        candidates = torch.randint(
-            len(self.column), (self.settings.negatives,), generator=self.generator
-        ).unique()
+        drawn = torch.randint(len(self.column), (self.settings.negatives,), generator=self.generator)
+        candidates = torch.unique(drawn)
         self.column[candidates] = torch.arange(len(candidates))
         queries = torch.cat([numbers, numbers + len(self.triples[0])])
         row, column = self.true_answers.among(queries, self.column)
         self.column[candidates] = -1
-        ids = [part[numbers].to(self.device) for part in self.triples]
+        head_id, relation_id, tail_id = (part[numbers].to(self.device) for part in self.triples)
         loss = transe_loss(
             self.model,
-            *ids,
+            head_id,
+            relation_id,
+            tail_id,
             candidates.to(self.device),
             (row.to(self.device), column.to(self.device)),
             self.settings.temperature,

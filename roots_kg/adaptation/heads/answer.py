@@ -48,18 +48,21 @@ class _Topic:
 class AnswerHead(Head):
     """Entities that a question's relations lead to.
 
-    log P(path | q) = log P(hops | q) + Σ_t log P_t(direction_t | q), each a softmax of scale · (z Wᵀ + b), with z
-    the mean of the question's hidden states outside the mention of the entity it is about. W starts at the
-    encoded relation names.
+    log P(path | q) = log P(hops | q) + Σ_t log P_t(direction_t | q), each a softmax of scale · (z Wᵀ + b),
+    with z the centred features of the question with the mention of the entity it is about replaced. W starts
+    at the encoded relation names.
     """
 
     needs_knowledge = True
+    reads_fusion = False
+    reads_questions = True
     default_metrics = ("hits@1",)
 
     direction_weight: Tensor
     direction_bias: Tensor
     hops_weight: Tensor
     hops_bias: Tensor
+    centre: Tensor
 
     def __init__(
         self, task: Task, size: int, knowledge: Knowledge | None, settings: Mapping[str, Any] | None = None
@@ -76,10 +79,11 @@ class AnswerHead(Head):
                 hint="adapt the task again with this graph",
             )
         directions = 2 * len(self.relations)
-        self.register_buffer("direction_weight", torch.zeros(self.hops, directions, size))
+        self.register_buffer("direction_weight", torch.zeros(self.hops, directions, 2 * size))
         self.register_buffer("direction_bias", torch.zeros(self.hops, directions))
-        self.register_buffer("hops_weight", torch.zeros(self.hops, size))
+        self.register_buffer("hops_weight", torch.zeros(self.hops, 2 * size))
         self.register_buffer("hops_bias", torch.zeros(self.hops))
+        self.register_buffer("centre", torch.zeros(2 * size))
 
     def settings(self) -> dict[str, Any]:
         """Return the number of hops, the scale and the relations in their order."""
@@ -111,19 +115,22 @@ class AnswerHead(Head):
         """Find the paths that lead to the right answers, then learn which of them a question asks for."""
         encoded = encode([example.text for example in support])
         targets = [example.target for example in support]
+        asked = torch.cat(encoded.questions)
+        if len(asked):
+            self.centre = asked.mean(dim=0)
         candidates = _Candidates.collect(self, encoded, targets, MAX_HOPS)
         if not candidates.reached:
             raise TaskError(
                 "no answer can be reached from an entity that its question mentions",
                 path=support[0].record.path,
-                hint=f"answers must lie within {MAX_HOPS} edges of a linked entity; see `roots predict --explain`",
+                hint=f"answers must lie within {MAX_HOPS} edges of a linked entity",
             )
         self.hops = candidates.longest_needed()
         candidates = _Candidates.collect(self, encoded, targets, self.hops)
         names = [label_text(name) for name in self.relations]
-        vectors = encode([*names, *(f"{name} of" for name in names)]).vectors
+        directions = encode([*names, *(f"{name} of" for name in names)]).features
         self.scale = config.scale
-        start = vectors.expand(self.hops, -1, -1)
+        start = few_shot.centred(directions, directions.mean(dim=0)).expand(self.hops, -1, -1)
         started = time.process_time()
         with few_shot.one_thread():
             self._fit(candidates, start.clone(), config)
@@ -146,8 +153,9 @@ class AnswerHead(Head):
     def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
         """Return the mean of −log of the score that arrives at the right answers; targets are sets of ids."""
         candidates = _Candidates.collect(self, encoded, targets, self.hops)
-        parameters = (self.direction_weight, self.direction_bias, self.hops_weight, self.hops_bias)
-        return candidates.loss(*parameters, self.scale)
+        return candidates.loss(
+            self.direction_weight, self.direction_bias, self.hops_weight, self.hops_bias, self.scale
+        )
 
     def decode(self, encoded: EncodedTexts) -> list[Prediction]:
         """Return the entity at which most arrives, with the triples of the path that brought most of it."""
@@ -164,7 +172,9 @@ class AnswerHead(Head):
     def metrics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
         """Return Hits@1, the share of questions whose first answer is right, and how many had a path."""
         ids = self.graph.entity_ids
-        right = [ids.get(found.value, -1) in target for found, target in zip(predictions, targets, strict=True)]
+        right = [
+            ids.get(found.value, -1) in target for found, target in zip(predictions, targets, strict=True)
+        ]
         return {
             "hits@1": float(np.mean(right)),
             "answered": float(np.mean([found.value != NOTHING for found in predictions])),
@@ -199,11 +209,14 @@ class AnswerHead(Head):
         for topic in self._topics(encoded, index):
             logits = self.scale * (self.direction_weight @ topic.question + self.direction_bias)
             log_direction = functional.log_softmax(logits, dim=1)
-            log_hops = functional.log_softmax(self.scale * (self.hops_weight @ topic.question + self.hops_bias), dim=0)
+            log_hops = functional.log_softmax(
+                self.scale * (self.hops_weight @ topic.question + self.hops_bias), dim=0
+            )
             tried = min(DIRECTIONS_TRIED, log_direction.shape[1])
-            allowed = log_direction.topk(tried, dim=1).indices.numpy()
+            likely = log_direction.topk(tried, dim=1).indices.numpy()
+            allowed = [None, *likely[1:]]  # the first hop is cheap, and trying all of it always finds a path
             paths = walk(
-                self.graph, topic.entity_id, self.hops, allowed=list(allowed), without=encoded.without[index]
+                self.graph, topic.entity_id, self.hops, allowed=allowed, without=encoded.without[index]
             )
             probability = np.exp(_path_scores(paths.directions, log_direction.numpy(), log_hops.numpy()))
             if len(paths.entity):
@@ -212,7 +225,8 @@ class AnswerHead(Head):
 
     def _topics(self, encoded: EncodedTexts, index: int) -> list[_Topic]:
         topics = []
-        for mention, question in zip(encoded.mentions[index], encoded.outside[index], strict=True):
+        questions = few_shot.centred(encoded.questions[index], self.centre)
+        for mention, question in zip(encoded.mentions[index], questions, strict=True):
             share = 1 / len(mention.candidates)
             for link in mention.candidates:
                 topics.append(_Topic(link.entity_id, share * link.score**LINK_SHARPNESS, question))
@@ -221,7 +235,7 @@ class AnswerHead(Head):
     def _fit(self, candidates: _Candidates, start: Tensor, config: FewShotConfig) -> None:
         weight = start.clone().requires_grad_()
         bias = start.new_zeros(start.shape[:2]).requires_grad_()
-        hops_weight = start.new_zeros(self.hops, self.size).requires_grad_()
+        hops_weight = start.new_zeros(self.hops, start.shape[2]).requires_grad_()
         hops_bias = start.new_zeros(self.hops).requires_grad_()
         parameters = [weight, bias, hops_weight, hops_bias]
         optimizer = torch.optim.LBFGS(parameters, max_iter=5 * config.steps, line_search_fn="strong_wolfe")
@@ -230,7 +244,7 @@ class AnswerHead(Head):
         def loss() -> Tensor:
             optimizer.zero_grad()
             held = (weight - start).square().sum() + hops_weight.square().sum()
-            total = candidates.loss(*parameters, self.scale) + strength * held
+            total = candidates.loss(weight, bias, hops_weight, hops_bias, self.scale) + strength * held
             total.backward()  # type: ignore[no-untyped-call]
             return total
 
@@ -281,7 +295,9 @@ class _Candidates:
             for topic in head._topics(encoded, index):
                 paths = walk(head.graph, topic.entity_id, hops, without=encoded.without[index])
                 right = np.isin(paths.entity, list(target))
-                mass = np.bincount(paths.path[right], weights=paths.mass[right], minlength=len(paths.directions))
+                mass = np.bincount(
+                    paths.path[right], weights=paths.mass[right], minlength=len(paths.directions)
+                )
                 (useful,) = np.nonzero(mass)
                 found = found or bool(len(useful))
                 examples += [reached] * len(useful)
@@ -291,9 +307,11 @@ class _Candidates:
             reached += found
         return _Candidates(
             torch.tensor(examples, dtype=torch.long),
-            torch.stack(questions) if questions else torch.zeros(0, head.size),
+            torch.stack(questions) if questions else torch.zeros(0, 2 * head.size),
             torch.from_numpy(np.concatenate(masses)).float() if masses else torch.zeros(0),
-            torch.from_numpy(np.concatenate(directions)) if directions else torch.zeros(0, hops, dtype=torch.long),
+            torch.from_numpy(np.concatenate(directions))
+            if directions
+            else torch.zeros(0, hops, dtype=torch.long),
             reached,
         )
 
@@ -303,7 +321,9 @@ class _Candidates:
         shortest = torch.full((self.reached,), MAX_HOPS).scatter_reduce(0, self.example, length, "amin")
         return int(shortest.max())
 
-    def loss(self, weight: Tensor, bias: Tensor, hops_weight: Tensor, hops_bias: Tensor, scale: float) -> Tensor:
+    def loss(
+        self, weight: Tensor, bias: Tensor, hops_weight: Tensor, hops_bias: Tensor, scale: float
+    ) -> Tensor:
         """Return the mean over questions of −log Σ_paths P(path | q) · mass."""
         logits = scale * (torch.einsum("pd,trd->ptr", self.questions, weight) + bias)
         log_direction = functional.log_softmax(logits, dim=2)
@@ -325,5 +345,7 @@ def _path_scores(
     """Return log P(path | q) for each path, (P,)."""
     walked = directions >= 0
     steps = log_direction[np.arange(directions.shape[1]), np.maximum(directions, 0)]
-    result: np.ndarray[Any, np.dtype[np.float64]] = (steps * walked).sum(axis=1) + log_hops[walked.sum(axis=1) - 1]
+    result: np.ndarray[Any, np.dtype[np.float64]] = (steps * walked).sum(axis=1) + log_hops[
+        walked.sum(axis=1) - 1
+    ]
     return result

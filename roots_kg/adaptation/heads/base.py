@@ -67,6 +67,12 @@ class Head(nn.Module, ABC):
     needs_knowledge: ClassVar[bool] = False
     """Whether the head can do nothing without a graph."""
 
+    reads_fusion: ClassVar[bool] = True
+    """Whether the head reads what fusion gives: `knowledge`, `attention` and `gates` of the encoded texts."""
+
+    reads_questions: ClassVar[bool] = False
+    """Whether the head reads `questions` of the encoded texts."""
+
     default_metrics: ClassVar[tuple[str, ...]]
     """The metrics reported when the task names none."""
 
@@ -139,5 +145,7 @@ class Head(nn.Module, ABC):
         known = self.metrics(predictions, targets)
         for name in self.task.metrics:
             if name not in known:
-                raise TaskError(f"the head {self.task.head!r} has no metric {name!r}", hint=nearest(name, known))
+                raise TaskError(
+                    f"the head {self.task.head!r} has no metric {name!r}", hint=nearest(name, known)
+                )
         return {name: known[name] for name in self.task.metrics or self.default_metrics}

@@ -23,15 +23,16 @@ RANKED = 5
 
 
 class ClassificationHead(Head):
-    """Logits = scale · (x Wᵀ + b) over the text vector and the knowledge vector side by side.
+    """Logits = scale · (x Wᵀ + b), x being the centred text features and the knowledge vector side by side.
 
-    See `roots_kg.adaptation.few_shot` for how W and b are fitted.
+    The centre is the mean of the support set. See `roots_kg.adaptation.few_shot` for how W and b are fitted.
     """
 
     default_metrics = ("accuracy", "f1_macro")
 
     weight: Tensor
     bias: Tensor
+    centre: Tensor
 
     def __init__(
         self, task: Task, size: int, knowledge: Knowledge | None, settings: Mapping[str, Any] | None = None
@@ -41,8 +42,9 @@ class ClassificationHead(Head):
         self.labels: list[str] = list(settings.get("labels", task.labels))
         self.scale = float(settings.get("scale", 1.0))
         self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
-        self.register_buffer("weight", torch.zeros(len(self.labels), 2 * size))
+        self.register_buffer("weight", torch.zeros(len(self.labels), 3 * size))
         self.register_buffer("bias", torch.zeros(len(self.labels)))
+        self.register_buffer("centre", torch.zeros(2 * size))
 
     def settings(self) -> dict[str, Any]:
         """Return the labels in their order, and the scalars of the fit."""
@@ -75,15 +77,15 @@ class ClassificationHead(Head):
         labels = torch.tensor([self.labels.index(example.target) for example in support])
         started = time.process_time()
         with few_shot.one_thread():
-            trust = few_shot.choose_trust(
-                texts.vectors, texts.knowledge, labels, names.vectors, names.knowledge, config
-            )
-            text_means = few_shot.class_means(texts.vectors, labels, len(self.labels))
+            self.centre = texts.features.mean(dim=0)
+            text, text_names = (few_shot.centred(part.features, self.centre) for part in (texts, names))
+            trust = few_shot.choose_trust(text, texts.knowledge, labels, text_names, names.knowledge, config)
+            text_means = few_shot.class_means(text, labels, len(self.labels))
             knowledge_means = few_shot.class_means(texts.knowledge, labels, len(self.labels))
             start = few_shot.initial_weights(
-                (text_means, names.vectors), (knowledge_means, names.knowledge), trust
+                (text_means, text_names), (knowledge_means, names.knowledge), trust
             )
-            inputs = few_shot.features(texts.vectors, texts.knowledge, trust.knowledge_weight)
+            inputs = few_shot.features(text, texts.knowledge, trust.knowledge_weight)
             fitted = few_shot.fit_linear(inputs, labels, start, config)
         self.weight, self.bias = fitted.weight, fitted.bias
         self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
@@ -99,7 +101,8 @@ class ClassificationHead(Head):
 
     def forward(self, encoded: EncodedTexts) -> Tensor:
         """Return logits, (B, N)."""
-        inputs = few_shot.features(encoded.vectors, encoded.knowledge, self.knowledge_weight)
+        text = few_shot.centred(encoded.features, self.centre)
+        inputs = few_shot.features(text, encoded.knowledge, self.knowledge_weight)
         return self.scale * (inputs @ self.weight.T + self.bias)
 
     def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
@@ -113,7 +116,9 @@ class ClassificationHead(Head):
         best, order = probabilities.topk(min(RANKED, len(self.labels)), dim=1)
         predictions = []
         for index, (values, positions) in enumerate(zip(best.tolist(), order.tolist(), strict=True)):
-            ranked = tuple((self.labels[position], value) for position, value in zip(positions, values, strict=True))
+            ranked = tuple(
+                (self.labels[position], value) for position, value in zip(positions, values, strict=True)
+            )
             predictions.append(Prediction(*ranked[0], ranked, self._evidence(encoded, index)))
         return predictions
 
@@ -141,7 +146,9 @@ class ClassificationHead(Head):
         received = attention.numpy()
         weights: dict[int, float] = {}
         for triple, weight in zip(
-            subgraph.triple.tolist(), (received[subgraph.source] + received[subgraph.target]).tolist(), strict=True
+            subgraph.triple.tolist(),
+            (received[subgraph.source] + received[subgraph.target]).tolist(),
+            strict=True,
         ):
             weights[triple] = max(weight, weights.get(triple, 0.0))
         return tuple(sorted(weights.items(), key=lambda item: (-item[1], item[0])))

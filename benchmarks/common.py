@@ -1,0 +1,86 @@
+"""What the benchmark scripts share: running `roots` as a person would, and printing both sides."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command printed, and the CPU seconds that it took as a whole process."""
+
+    result: dict[str, Any]
+    cpu_seconds: float
+
+
+def arguments(description: str | None, *, data: str | None = None) -> argparse.Namespace:
+    """Read `--json`, and `--data DIR` where a script needs public data, whose place in DIR is `data`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    if data is not None:
+        parser.add_argument("--data", type=Path, required=True, help=f"a folder that holds {data}")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parsed = parser.parse_args()
+    if data is not None and not (parsed.data / data).is_dir():
+        parser.error(f"{parsed.data} does not hold a folder {data}; docs/benchmarks.md says where to get it")
+    return parsed
+
+
+def roots(*command: object) -> Run:
+    """Run `roots COMMAND --json` in a process of its own; a failure ends the benchmark."""
+    before = _children_seconds()
+    words = [sys.executable, "-m", "roots_kg", *map(str, command), "--json"]
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, check=True, text=True, env={**os.environ, "ROOTS_DEBUG": "1"}
+    )
+    return Run(json.loads(done.stdout), _children_seconds() - before)
+
+
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def write_task(folder: Path, settings: Mapping[str, Any], **splits: Iterable[Mapping[str, Any]]) -> Path:
+    """Write a task folder: `task.yaml` and one JSONL file a split."""
+    folder.mkdir(parents=True)
+    (folder / "task.yaml").write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
+    for name, records in splits.items():
+        write_jsonl(folder / f"{name}.jsonl", records)
+    return folder
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Return the mean of percentages with their standard deviation over seeds, as text."""
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{spread}"
+
+
+def report(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows of results as one Markdown table, or as one JSON object."""
+    if as_json:
+        print(json.dumps({"benchmark": title, "rows": list(rows)}, ensure_ascii=False))
+        return
+    columns = list(rows[0])
+    print(f"{title}\n")
+    print(f"| {' | '.join(columns)} |")
+    print(f"|{'---|' * len(columns)}")
+    for row in rows:
+        print(f"| {' | '.join(str(row[column]) for column in columns)} |")
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,1 @@
+"""Judging models: does the knowledge help?"""
