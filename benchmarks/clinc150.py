@@ -52,7 +52,7 @@ def main() -> None:
             {
                 "shots": shots,
                 "roots adapt, accuracy": f"{100 * judged.result['metrics']['accuracy']:.2f}",
-                "fit, CPU s": f"{adapted.result['metrics']['fit_seconds']:.2f}",
+                "fit, CPU s": f"{adapted.result['seconds']['fit']:.2f}",
                 "logistic regression, accuracy": f"{100 * reference_accuracy:.2f}",
                 "its fit, CPU s": f"{reference_seconds:.2f}",
             }

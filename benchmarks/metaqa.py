@@ -52,7 +52,7 @@ def main() -> None:
                 "--out",
                 model,
             )
-            fitted = roots(*adapt).result["metrics"]
+            fitted = roots(*adapt).result["seconds"]
             metrics = roots("evaluate", model, "--test", task / "test.jsonl").result["metrics"]
             ours.append(metrics["hits@1"])
             answered.append(metrics["answered"])
@@ -69,7 +69,7 @@ def main() -> None:
             "lowest seed": f"{100 * min(ours):.1f}",
             "answered": mean_and_spread(answered),
             "answers with their evidence": mean_and_spread(evidence),
-            "fit, CPU s": f"{fitted['fit_seconds']:.2f}",
+            "fit, CPU s": f"{fitted['fit']:.2f}",
         },
         {
             "model": "text alone, nearest labelled question",

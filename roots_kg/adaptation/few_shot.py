@@ -19,6 +19,10 @@ from torch.nn import functional
 __all__ = ["FewShotConfig", "LinearFit", "Trust", "choose_trust", "features", "fit_linear"]
 
 
+TEMPERATURES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""What cosines are multiplied by when leave-one-out judges them; 0 knows nothing and never errs by much."""
+
+
 @dataclass(frozen=True)
 class FewShotConfig:
     """How a classifier is fitted to a support set.
@@ -27,15 +31,20 @@ class FewShotConfig:
         scale: what cosines are multiplied by to become logits.
         regularisation: the weight of the squared distance from where the fit started.
         steps: the most steps of L-BFGS.
-        name_weights: the candidates for how much label names count beside prototypes.
-        knowledge_weights: the candidates for how much the graph counts beside the text.
+        name_weights: the candidates for how much label names count beside prototypes; the first wins ties.
+        knowledge_weights: the candidates for the graph's share in a cosine, from 0 to below 1; the text has
+            the rest.
     """
 
     scale: float = 16.0
     regularisation: float = 0.5
     steps: int = 10
-    name_weights: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    knowledge_weights: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0)
+    name_weights: tuple[float, ...] = (0.5, 0.25, 0.75, 0.0, 1.0)
+    knowledge_weights: tuple[float, ...] = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8)
+
+    def __post_init__(self) -> None:
+        if not all(0 <= weight < 1 for weight in self.knowledge_weights) or 0 not in self.knowledge_weights:
+            raise ValueError("knowledge_weights must hold 0, and only numbers from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Trust:
 
     Args:
         name_weight: how much label names count; the prototype counts 1.
-        knowledge_weight: the length of the knowledge part of a feature; the text part has length 1.
+        knowledge_weight: p, the graph's share in a cosine; the text has 1 − p.
         accuracy: the leave-one-out accuracy of that choice.
         text_only_accuracy: the leave-one-out accuracy of the best choice without knowledge.
     """
@@ -69,8 +78,11 @@ def centred(vectors: Tensor, centre: Tensor) -> Tensor:
 
 
 def features(text: Tensor, knowledge: Tensor, knowledge_weight: float) -> Tensor:
-    """Put text and knowledge side by side: (B, a) and (B, b) give (B, a + b)."""
-    return torch.cat([text, knowledge_weight * knowledge], dim=1)
+    """Put text and knowledge side by side: (B, a) and (B, b) give (B, a + b).
+
+    With parts of length 1, a product of two such vectors is (1 − p) cos(text) + p cos(knowledge).
+    """
+    return torch.cat([(1 - knowledge_weight) ** 0.5 * text, knowledge_weight**0.5 * knowledge], dim=1)
 
 
 def initial_weights(text: tuple[Tensor, Tensor], knowledge: tuple[Tensor, Tensor], trust: Trust) -> Tensor:
@@ -105,9 +117,10 @@ def choose_trust(
     """Choose how much to trust label names and knowledge, by leave-one-out.
 
     Every pair of weights is judged by the mean log-probability that the prototypes give to each support
-    example when that example is left out of its own prototype. Knowledge is trusted only if it beats the
-    best choice without it by more than one standard error of the difference, so that noise in a small
-    support set does not let a useless graph in.
+    example when that example is left out of its own prototype, at the temperature that suits the pair best:
+    what counts is what is known, not how loudly. Knowledge is trusted only if it beats the best choice
+    without it by more than one standard error of the difference, so that noise in a small support set does
+    not let a useless graph in.
 
     Args:
         text: (B, a) vectors of the support texts.
@@ -117,18 +130,18 @@ def choose_trust(
         knowledge_names: (N, b) knowledge vectors of the label names.
         config: the candidates.
     """
-    text_logits = {w: _left_out_cosines(text, labels, text_names, w) for w in config.name_weights}
+    text_cosines = {w: _left_out_cosines(text, labels, text_names, w) for w in config.name_weights}
     linked = bool(knowledge.any())
-    knowledge_logits = {
+    knowledge_cosines = {
         w: _left_out_cosines(knowledge, labels, knowledge_names, w) for w in config.name_weights if linked
     }
     best: dict[bool, tuple[float, float, Tensor, float]] = {}
     for name_weight in config.name_weights:
         for knowledge_weight in config.knowledge_weights if linked else (0.0,):
-            cosines = text_logits[name_weight]
+            cosines = (1 - knowledge_weight) * text_cosines[name_weight]
             if knowledge_weight:
-                cosines = cosines + knowledge_weight**2 * knowledge_logits[name_weight]
-            likelihood = -functional.cross_entropy(config.scale * cosines, labels, reduction="none")
+                cosines = cosines + knowledge_weight * knowledge_cosines[name_weight]
+            likelihood = _likelihood(cosines, labels)
             uses = knowledge_weight > 0
             if uses not in best or likelihood.mean() > best[uses][2].mean():
                 accuracy = float((cosines.argmax(dim=1) == labels).float().mean())
@@ -201,6 +214,12 @@ def sample_support(labels: Sequence[str], shots: int, seed: int) -> list[int]:
         order = torch.randperm(len(members), generator=generator)[:shots]
         chosen += [members[position] for position in order.tolist()]
     return sorted(chosen)
+
+
+def _likelihood(cosines: Tensor, labels: Tensor) -> Tensor:
+    """Return the log-probability of each example's class, (B,), at the best of a few temperatures."""
+    at_each = [-functional.cross_entropy(scale * cosines, labels, reduction="none") for scale in TEMPERATURES]
+    return max(at_each, key=lambda likelihood: float(likelihood.mean()))
 
 
 def _left_out_cosines(vectors: Tensor, labels: Tensor, names: Tensor, name_weight: float) -> Tensor:

@@ -9,7 +9,6 @@ entity that the question may be about.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,14 +130,12 @@ class AnswerHead(Head):
         directions = encode([*names, *(f"{name} of" for name in names)]).features
         self.scale = config.scale
         start = few_shot.centred(directions, directions.mean(dim=0)).expand(self.hops, -1, -1)
-        started = time.process_time()
         with few_shot.one_thread():
             self._fit(candidates, start.clone(), config)
         return {
             "examples": len(support),
             "examples_reached": candidates.reached,
             "hops": self.hops,
-            "fit_seconds": time.process_time() - started,
         }
 
     def forward(self, encoded: EncodedTexts) -> Tensor:

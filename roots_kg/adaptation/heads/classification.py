@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,7 +74,6 @@ class ClassificationHead(Head):
         names = encode([self.task.labels.get(label, label_text(label)) for label in self.labels])
         texts = encode([example.text for example in support])
         labels = torch.tensor([self.labels.index(example.target) for example in support])
-        started = time.process_time()
         with few_shot.one_thread():
             self.centre = texts.features.mean(dim=0)
             text, text_names = (few_shot.centred(part.features, self.centre) for part in (texts, names))
@@ -96,7 +94,6 @@ class ClassificationHead(Head):
             "knowledge_weight": trust.knowledge_weight,
             "leave_one_out_accuracy": trust.accuracy,
             "leave_one_out_accuracy_text_only": trust.text_only_accuracy,
-            "fit_seconds": time.process_time() - started,
         }
 
     def forward(self, encoded: EncodedTexts) -> Tensor:
