@@ -92,7 +92,7 @@ class Bundle:
             raise BundleError("this is not a saved bundle: it has no config.json", path=path)
         try:
             config = json.loads(config_path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"damaged: {error}", path=config_path, hint="make the bundle again") from error
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise BundleError(f"this config.json was not written by {FORMAT}", path=config_path)
@@ -112,9 +112,9 @@ class Bundle:
             raise BundleError("'files' and 'settings' must be mappings", path=config_path)
         for name, digest in files.items():
             file = path / name
-            if not file.resolve().is_relative_to(path.resolve()):
+            if "\0" in name or not file.resolve().is_relative_to(path.resolve()):
                 raise BundleError(f"the file {name!r} leaves the bundle", path=config_path)
-            if not file.is_file():
+            if not os.path.isfile(file):
                 raise BundleError(
                     "this file of the bundle is missing", path=file, hint="make the bundle again"
                 )
@@ -146,7 +146,7 @@ def is_bundle(path: Path, kind: str) -> bool:
     """Tell whether `path` looks like a saved bundle of this kind, without checking its content."""
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and config.get("format") == FORMAT and config.get("kind") == kind
 
@@ -172,6 +172,7 @@ def atomic_folder(target: Path, *, kind: str) -> Iterator[Path]:
             it cannot be written.
     """
     ensure_replaceable(target, kind=kind)
+    target = target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

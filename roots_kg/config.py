@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -80,7 +80,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ConfigError(f"not valid YAML: {error.problem}", path=path, line=line) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise ConfigError(f"not valid YAML: {error}", path=path) from error
     if not isinstance(data, dict):
         raise ConfigError("expected a mapping of settings", path=path)
@@ -94,10 +94,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (list, dict)) or key in seen:
+            if not isinstance(key, Hashable) or key in seen:
                 problem = (
                     f"the key {key!r} is not a plain value"
-                    if isinstance(key, (list, dict))
+                    if not isinstance(key, Hashable)
                     else (f"the key {key!r} is stated twice")
                 )
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)

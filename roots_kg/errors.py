@@ -19,6 +19,9 @@ __all__ = [
 ]
 
 
+MANY = 20_000
+
+
 class RootsError(Exception):
     """An expected failure: bad input, a missing file, a damaged bundle.
 
@@ -81,6 +84,8 @@ class WeightsError(RootsError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the known name closest to `name`, or lists what there is."""
     choices = sorted(known)
+    if len(choices) > MANY:  # comparing with millions of names would take minutes
+        choices = [choice for choice in choices if choice[:2].casefold() == name[:2].casefold()][:MANY]
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -29,7 +29,7 @@ class LinkShown:
 
 @dataclass(frozen=True)
 class TokenGate:
-    """A token of the text and how far the gate stood open at it, from 0 to 1."""
+    """A token of the text and how much knowledge it let in, from 0 to 1; see `EncodedTexts.gates`."""
 
     start: int
     end: int
@@ -65,7 +65,7 @@ class Explanation:
         ranked: the best answers, best first.
         links: the mentions found in the text.
         evidence: the triples used, the one whose removal changes most first.
-        gates: the gate at each token; empty without links.
+        gates: how much knowledge each token let in; empty without links.
     """
 
     text: str

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -59,12 +60,7 @@ def register_head(name: str, *, origin: str = "decorator") -> Callable[[C], C]:
 
     def register(head: C) -> C:
         present = head_entries().get(name)
-        redefined = (
-            present is not None
-            and present.origin == origin
-            and (getattr(present.target, "__qualname__", None) == head.__qualname__)
-        )
-        if present is not None and not redefined:
+        if present is not None and not _is_same_class(present, _loading or origin, head):
             raise UsageError(
                 f"a head named {name!r} exists already ({present.origin})", hint="choose another name"
             )
@@ -132,15 +128,26 @@ def load_task_code(path: Path) -> None:
     spec = importlib.util.spec_from_file_location(f"roots_kg_task_{path.parent.name}", path)
     if spec is None or spec.loader is None:
         raise TaskError("cannot be loaded as Python", path=path)
+    module = importlib.util.module_from_spec(spec)
+    before = dict(_registered)
+    sys.modules[spec.name] = module
     _loading = origin
     try:
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    except UsageError:
-        raise
+        spec.loader.exec_module(module)
     except Exception as error:  # foreign code may raise anything
+        _registered.clear()
+        _registered.update(before)
+        if isinstance(error, UsageError):
+            raise
         raise TaskError(f"its code raised {type(error).__name__}: {error}", path=path) from error
     finally:
         _loading = None
+
+
+def _is_same_class(present: HeadEntry, origin: str, head: type) -> bool:
+    """Tell whether `head` is the registered class defined once more, as happens in a notebook."""
+    names = (getattr(present.target, "__module__", None), getattr(present.target, "__qualname__", None))
+    return present.origin == origin and names == (head.__module__, head.__qualname__)
 
 
 def _package_entries() -> list[HeadEntry]:

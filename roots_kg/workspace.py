@@ -6,6 +6,7 @@ files. A name such as `geography` is looked up there; a path is taken as it is.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +74,11 @@ class Workspace:
             TaskError: if there is no such task; the message names the nearest.
         """
         for folder in (Path(task), self.root / "tasks" / task):
-            if (folder / "task.yaml").is_file():
+            if os.path.isfile(folder / "task.yaml"):
                 return folder
-            if folder.name == "task.yaml" and folder.is_file():
+            if folder.name == "task.yaml" and os.path.isfile(folder):
                 return folder.parent
-        if Path(task).is_dir():
+        if os.path.isdir(task):
             raise TaskError("this folder has no task.yaml", path=task, hint="see `roots tasks list`")
         known = [folder.name for folder in self.task_folders()]
         raise TaskError(f"there is no task {task!r}", hint=nearest(task, known))
@@ -89,13 +90,13 @@ class Workspace:
             DataError: if there is no such graph; the message names the nearest.
         """
         for path in (Path(graph), self.root / "knowledge" / graph):
-            if path.is_file():
+            if os.path.isfile(path):
                 return GraphFiles((path,))
             triples = path / "triples.tsv"
-            if triples.is_file():
+            if os.path.isfile(triples):
                 aliases = path / "aliases.tsv"
                 return GraphFiles((triples,), aliases if aliases.is_file() else None)
-        if Path(graph).is_dir():
+        if os.path.isdir(graph):
             raise DataError("this folder has no triples.tsv", path=graph)
         known = [path.parent.name for path in (self.root / "knowledge").glob("*/triples.tsv")]
         raise DataError(
@@ -110,7 +111,11 @@ def inside(folder: Path, relative: str, *, named_in: Path) -> Path:
         TaskError: if `relative` is absolute or leads out of `folder` (through `..` or a link).
     """
     path = folder / relative
-    if Path(relative).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+    if (
+        "\0" in relative
+        or Path(relative).is_absolute()
+        or not path.resolve().is_relative_to(folder.resolve())
+    ):
         raise TaskError(
             f"the path {relative!r} leaves its folder", path=named_in, hint="put the file beside task.yaml"
         )

@@ -14,7 +14,7 @@ from roots_kg.errors import UsageError
 if TYPE_CHECKING:
     from roots_kg.explain import Explanation
 
-SHOWN = 5
+SHOWN, SHOWN_TOKENS = 5, 40
 
 
 def predict(
@@ -90,4 +90,5 @@ def _show(explanations: Sequence[Explanation]) -> None:
             table("triples used", ["triple", "effect of removing it", "weight"], evidence)
         if found.gates:
             print()
-            print("gate  " + " ".join(f"{gate.text}:{gate.gate:.2f}" for gate in found.gates[:40]))
+            tokens = " ".join(f"{gate.text}:{gate.gate:.2f}" for gate in found.gates[:SHOWN_TOKENS])
+            print(f"knowledge let in, token by token\n{tokens}")

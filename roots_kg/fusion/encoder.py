@@ -47,7 +47,9 @@ class EncodedTexts:
             `MENTION_STAND_IN`: what is said about it. Empty unless asked for.
         subgraphs: for each text, the part of the graph that was retrieved, or None.
         attention: for each text, (M,), the share of its tokens' attention that each node received, or None.
-        gates: for each text, its tokens' first and last characters and mean gate; empty without links.
+        gates: for each text, for each token its first character, the one after its last, and how much
+            knowledge it let in: the mean of its gate times the attention it paid to nodes, between 0 and 1.
+            Empty without links.
         without: for each text, the triples that were treated as absent.
     """
 
@@ -228,7 +230,7 @@ class KnowledgeEncoder(nn.Module):
         )
         pooled = pool_tokens(fused.knowledge, mask).cpu()
         received = pool_tokens(fused.attention, mask).cpu()
-        gates = fused.gate.mean(dim=-1).cpu()
+        gates = (fused.gate.mean(dim=-1) * fused.attention.sum(dim=-1)).cpu()
         for position, (_, row, part) in enumerate(linked):
             result.knowledge[row.text] += pooled[position]
             total = result.attention[row.text]

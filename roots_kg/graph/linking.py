@@ -23,11 +23,14 @@ NO_LINK = 0.5
 
 CASE_MISMATCH, CAPITALISED_FUNCTION_WORD, FUNCTION_WORD, ALIAS = 0.8, 0.7, 0.3, 0.95
 
+# Scripts that put no space between words, combining marks, and an apostrophe that Unicode counts as a letter.
+_SPACELESS = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_MARK = "".join(chr(code) for code in range(0x300, 0x1E900) if unicodedata.category(chr(code))[0] == "M")
+_APART = f"ʼ{_SPACELESS}"
 _WORD = re.compile(
-    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"  # written without spaces
-    r"|[^\W_][^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0300-\u036f]*"
-    r"(?:[\u0300-\u036f]+[^\W_]*)*"
-    r"|[^\w\s]|_"
+    rf"[{_SPACELESS}][{_MARK}]*"  # written without spaces
+    rf"|[^\W_{_APART}](?:[^\W_{_APART}]|[{_MARK}])*"
+    r"|[^\w\s]|[_ʼ]"
 )
 _SAME = str.maketrans(
     {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"}
@@ -139,9 +142,9 @@ def _words(text: str) -> tuple[list[int], list[int], list[str]]:
 
 
 def _normalise(word: str) -> str:
-    return (
-        word.casefold() if word.isascii() else unicodedata.normalize("NFKC", word.translate(_SAME)).casefold()
-    )
+    if word.isascii() and word != "`":  # the common case, and the fast one
+        return word.casefold()
+    return unicodedata.normalize("NFKC", word.translate(_SAME)).casefold()
 
 
 def _wrap(word: str) -> str:

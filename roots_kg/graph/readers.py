@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from roots_kg.errors import DataError
+from roots_kg.errors import DataError, UsageError, nearest
 
 __all__ = ["Delimiter", "OnError", "RawTriple", "Reject", "TripleReader", "read_aliases"]
 
@@ -60,6 +61,14 @@ class TripleReader:
     delimiter: Delimiter | None = None
     on_error: OnError = "strict"
     rejects: list[Reject] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None and self.delimiter not in DELIMITERS:
+            raise UsageError(
+                f"unknown delimiter {self.delimiter!r}", hint=nearest(self.delimiter, DELIMITERS)
+            )
+        if self.on_error not in ("strict", "quarantine"):
+            raise UsageError(f"unknown way to treat errors {self.on_error!r}", hint="strict or quarantine")
 
     def read(self) -> Iterator[RawTriple]:
         """Yield the file's triples in order.
@@ -154,9 +163,8 @@ def read_aliases(path: Path) -> Iterator[tuple[int, str, str]]:
             reason = f"not UTF-8: byte 0x{line[error.start]:02x}"
             raise DataError(reason, path=path, line=number) from error
         if len(columns) != 2 or not all(column.strip() for column in columns):
-            raise DataError(
-                f"expected entity<TAB>alias, found {len(columns)} columns", path=path, line=number
-            )
+            reason = f"found {len(columns)} columns" if len(columns) != 2 else "found an empty column"
+            raise DataError(f"expected entity<TAB>alias, {reason}", path=path, line=number)
         yield number, columns[0].strip(), columns[1].strip()
 
 
@@ -167,7 +175,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(stream, start=1):
                 line = line.rstrip(b"\r\n")
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = (
             "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
         )

@@ -104,11 +104,12 @@ class GraphBundle:
             size, reciprocal = settings.transe.dimension, settings.transe.reciprocal
             transe = TransE(graph.num_entities, graph.num_relations, size, reciprocal=reciprocal)
             transe.load_state_dict(vectors)
+            fingerprint = graph.fingerprint
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise BundleError(
                 f"its files do not fit together: {error}", path=path, hint="make it again"
             ) from error
-        if graph.fingerprint != settings.fingerprint:
+        if fingerprint != settings.fingerprint:
             raise BundleError(
                 "its triples are not those its config.json describes", path=path, hint="make it again"
             )

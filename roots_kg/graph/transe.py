@@ -9,6 +9,7 @@ are known to be true left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,16 @@ class TransEConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "epochs", "batch_size", "negatives", "learning_rate", "initial_scale"):
-            if getattr(self, name) <= 0:
+        for name in (
+            "dimension",
+            "epochs",
+            "batch_size",
+            "negatives",
+            "learning_rate",
+            "initial_scale",
+            "temperature",
+        ):
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ class KnowledgeGraph:
         tail_id: (T,) the tail entity of each triple.
         aliases: for an entity's key, what else it is called; the first is its display name.
         sources: the files that triples came from.
-        source_id: (T,) which of `sources` each triple came from (the first that stated it).
+        source_id: (T,) which of `sources` each triple came from (the first that stated it); empty stands for
+            the first source throughout.
     """
 
     entities: tuple[str, ...]
@@ -79,6 +80,10 @@ class KnowledgeGraph:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: tuple[str, ...] = ("",)
     source_id: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.source_id):
+            object.__setattr__(self, "source_id", np.zeros(len(self.head_id), dtype=np.int64))
 
     @classmethod
     def from_triples(
@@ -161,8 +166,7 @@ class KnowledgeGraph:
     def _ids_by_name(self) -> dict[str, list[int]]:
         by_name: dict[str, list[int]] = {}
         for index, key in enumerate(self.entities):
-            by_name.setdefault(self.name(index), []).append(index)
-            for alias in self.aliases.get(key, ())[1:]:
+            for alias in dict.fromkeys(self.aliases.get(key) or (key,)):
                 by_name.setdefault(alias, []).append(index)
         return by_name
 
@@ -242,10 +246,13 @@ class KnowledgeGraph:
         self, head_id: Ids, relation_id: Ids, tail_id: Ids, source_id: Ids | None = None
     ) -> KnowledgeGraph:
         """Return a graph of the same entities and relations with other triples, each (T,)."""
-        if source_id is None:
-            source_id = np.zeros(len(head_id), dtype=np.int64)
-        names = (self.entities, self.relations, head_id, relation_id, tail_id)
-        return KnowledgeGraph(*names, self.aliases, self.sources, source_id)
+        return replace(
+            self,
+            head_id=head_id,
+            relation_id=relation_id,
+            tail_id=tail_id,
+            source_id=np.zeros(0, dtype=np.int64) if source_id is None else source_id,
+        )
 
     def to_networkx(self) -> Any:
         """Return a `networkx.MultiDiGraph` of entity keys with a `name`, edges keyed by relation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -61,6 +62,7 @@ def train_transe(
         "callbacks": [RichProgress("TransE", unit="triples")] if progress else [],
         **trainer,
     }
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
     with warnings.catch_warnings():  # about Lightning's own insides and about workers that are not wanted
         warnings.filterwarnings("ignore", message=".*(does not have many workers|__len__|LeafSpec).*")
         lightning.Trainer(**options).fit(module, DataLoader(batches, batch_size=None))

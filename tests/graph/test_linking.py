@@ -1,0 +1,185 @@
+"""Mentions are the longest names that stand in a text as words, with the entities they may refer to."""
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from roots_kg.graph.linking import FUNCTION_WORDS, NO_LINK, Linker
+from roots_kg.graph.triples import KnowledgeGraph
+
+
+def linker(*names, aliases=None):
+    """A linker for a graph of these entities, in a chain."""
+    chain = zip(names, [*names[1:], names[0]], strict=True)
+    return Linker(KnowledgeGraph.from_triples([(a, "r", b) for a, b in chain], aliases=aliases))
+
+
+def found(names, text):
+    """The mentions of some names in a text, as (text, entity)."""
+    names = [names] if isinstance(names, str) else names
+    return [(mention.best.text, names[mention.best.entity_id]) for mention in linker(*names).link(text)]
+
+
+def mentions(names, text):
+    return [surface for surface, _ in found(names, text)]
+
+
+def test_a_name_is_found_wherever_it_stands_with_its_place():
+    (first, second) = linker("Vienna", "Austria").link("Vienna lies in Austria.")
+    assert (first.best.start, first.best.end, first.best.text, first.best.entity_id) == (0, 6, "Vienna", 0)
+    assert (second.best.start, second.best.end, second.best.entity_id) == (15, 22, 1)
+
+
+def test_of_overlapping_names_the_leftmost_then_the_longest_is_taken():
+    names = ["New York", "York", "New York City", "City Hall"]
+    assert mentions(names, "New York City Hall") == ["New York City"]
+    assert mentions(names, "New York is not York") == ["New York", "York"]
+
+
+def test_a_name_within_a_word_is_no_mention():
+    assert mentions(["Man", "Chad"], "Manchester, Oman, Chads, Man2, 2Man") == []
+    assert mentions("Man", "(Man) Man, Man's; Man-made") == ["Man"] * 4
+
+
+def test_case_matters_little_but_the_right_case_scores_higher():
+    link = linker("Austria").link
+    right, wrong = link("in Austria")[0].best, link("in AUSTRIA")[0].best
+    assert NO_LINK < wrong.score < right.score == 1
+
+
+def test_a_second_name_scores_a_little_less_than_the_first():
+    link = linker("Q40", "Q1", aliases={"Q40": ["Austria", "Österreich"]}).link
+    assert link("near Österreich")[0].best.score < link("near Austria")[0].best.score
+    assert link("near Q40") == []
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Österreich",
+        "Việt Nam",
+        "Côte d'Ivoire",
+        "대한민국",
+        "ドイツ",
+        "ガーナ",
+        "नेपाल",
+        "ประเทศไทย",
+        "Ελλάδα",
+    ],
+)
+def test_the_unicode_form_of_text_and_name_makes_no_difference(name, form):
+    written = unicodedata.normalize(form, name)
+    assert mentions(name, f"— {written}.") == [written]
+    assert mentions(written, f"— {name}.") == [name]
+
+
+@pytest.mark.parametrize("mark", "'’‘ʼ`")
+def test_every_form_of_the_apostrophe_is_one(mark):
+    assert mentions("Côte d'Ivoire", f"to Côte d{mark}Ivoire.") == [f"Côte d{mark}Ivoire"]
+    assert mentions(f"Cote d{mark}Ivoire", "to Cote d'Ivoire.") == ["Cote d'Ivoire"]
+
+
+@pytest.mark.parametrize("mark", "-–—‐‑−")
+def test_every_form_of_the_hyphen_is_one(mark):
+    assert mentions("Guinea-Bissau", f"to Guinea{mark}Bissau.") == [f"Guinea{mark}Bissau"]
+
+
+def test_the_space_between_words_may_be_of_any_kind_and_length():
+    assert mentions("New York", "in New  York, New\u00a0York, New\nYork") == [
+        "New  York",
+        "New\u00a0York",
+        "New\nYork",
+    ]
+
+
+def test_names_in_scripts_without_spaces_are_found_inside_a_run():
+    assert mentions(["日本", "中国"], "日本人と中国") == ["日本", "中国"]
+    assert mentions(["ドイツ", "ไทย"], "私はドイツにประเทศไทย") == ["ドイツ", "ไทย"]
+
+
+def test_a_script_with_vowel_signs_has_words_like_any_other():
+    assert mentions("नेप", "नेपाल") == []
+    assert mentions(["Μαν", "عمان"], "Μανία عمانية") == []
+
+
+def test_a_mention_ends_where_the_accent_on_its_last_letter_ends():
+    assert mentions("Man", "Man\u0301 is not") == []
+    assert mentions("Café", "in Cafe\u0301!") == ["Cafe\u0301"]
+
+
+@pytest.mark.parametrize("text", ["come to us", "To be", "It is", "so US", "what IT is"])
+def test_function_words_give_no_link(text):
+    assert mentions(["to", "us", "it", "be", "is", "so", "what"], text) == []
+
+
+def test_a_name_that_is_also_a_function_word_is_found_where_it_is_written_like_the_name():
+    assert mentions("US", "in the US") == ["US"]
+    assert mentions("US", "give us time") == []
+
+
+def test_a_capital_at_the_start_of_a_text_does_not_make_a_function_word_a_name():
+    assert mentions("It", "It is far") == []
+    assert mentions("It", "we read It again") == ["It"]
+
+
+def test_a_name_that_several_entities_share_gives_them_all_best_first():
+    names = {"Q1": ["Georgia"], "Q2": ["Sakartvelo", "Georgia"], "Q3": ["georgia"], "Q4": ["Georgia"]}
+    graph = KnowledgeGraph.from_triples(
+        [("Q1", "r", "Q2"), ("Q3", "r", "Q4"), ("Q4", "r", "Q2")], aliases=names
+    )
+    (mention,) = Linker(graph).link("in Georgia")
+    keys = [graph.entities[link.entity_id] for link in mention.candidates]
+    assert keys == ["Q4", "Q1", "Q2", "Q3"]
+    scores = [link.score for link in mention.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert mention.best == mention.candidates[0]
+
+
+def test_an_entity_is_a_candidate_once_however_many_of_its_names_match():
+    (mention,) = linker("Q1", "Q2", aliases={"Q1": ["Georgia", "GEORGIA", "georgia"]}).link("in georgia")
+    assert [link.score for link in mention.candidates] == [0.95]
+
+
+def test_a_text_or_a_graph_without_names_gives_no_mentions():
+    assert linker("Vienna").link("") == []
+    assert linker("Vienna").link("nothing of the kind") == []
+    assert Linker(KnowledgeGraph.from_triples([])).link("Vienna") == []
+    assert linker(" ", "Vienna").link(" ") == []
+
+
+alphabet = "abAB ' ’-.é\u0301国の़ेx\x02\x03_1ßİﬁ\u3099か"
+pieces = st.text(alphabet, max_size=12) | st.text(max_size=8)
+
+
+@given(st.lists(pieces, min_size=1, max_size=6, unique=True), st.lists(pieces, max_size=5), st.data())
+@example(["a", "\x03"], ["\x02\x03\x03a"], None)
+@settings(max_examples=150, deadline=None)
+def test_mentions_of_any_names_in_any_text_are_spans_of_it_in_order(names, parts, data):
+    inserted = data.draw(st.lists(st.sampled_from(names), max_size=3)) if data else []
+    text = "".join([*parts, *inserted])
+    linked = linker(*names).link(text)
+    position = 0
+    for mention in linked:
+        assert len({(link.start, link.end) for link in mention.candidates}) == 1
+        assert position <= mention.best.start < mention.best.end
+        position = mention.best.end
+        for link in mention.candidates:
+            assert text[link.start : link.end] == link.text
+            assert 0 <= link.entity_id < len(names)
+            assert NO_LINK < link.score <= 1
+
+
+words = st.text(st.characters(categories=["Lu", "Ll", "Lo"]), min_size=3, max_size=8).filter(
+    lambda word: word.casefold() not in FUNCTION_WORDS
+)
+
+
+@given(words, st.sampled_from(["NFC", "NFD"]))
+@settings(max_examples=100, deadline=None)
+def test_any_word_is_found_between_spaces_in_either_unicode_form(word, form):
+    name, written = unicodedata.normalize("NFC", word), unicodedata.normalize(form, word)
+    linked = linker(name, "another name").link(f"1 {written} 2")
+    assert [mention.best.text for mention in linked] == [written]

@@ -1,0 +1,174 @@
+"""A graph and its vectors come back from disk bit for bit, or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from roots_kg.bundle import sha256
+from roots_kg.errors import BundleError
+from roots_kg.graph.store import GraphBundle
+from roots_kg.graph.transe import TransE, TransEConfig
+from roots_kg.graph.triples import KnowledgeGraph
+
+
+def bundle_of(graph, *, dimension=3, reciprocal=True, seed=0):
+    config = TransEConfig(dimension=dimension, reciprocal=reciprocal, seed=seed, learning_rate=1 / 3)
+    generator = torch.Generator().manual_seed(seed)
+    sizes = (graph.num_entities, graph.num_relations, dimension)
+    return GraphBundle(graph, TransE(*sizes, reciprocal=reciprocal, generator=generator), config)
+
+
+def small(**options):
+    graph = KnowledgeGraph.from_triples(
+        [("Q40", "capital", "Q1741"), ("Q183", "capital", "Q64"), ("Q40", "borders", "Q183")],
+        aliases={"Q40": ("Österreich", "Austria")},
+        source="triples.tsv",
+    )
+    return bundle_of(graph, **options)
+
+
+def assert_same(read, written):
+    for name in ("entities", "relations", "sources"):
+        assert getattr(read.graph, name) == getattr(written.graph, name)
+    assert dict(read.graph.aliases) == dict(written.graph.aliases)
+    for name in ("head_id", "relation_id", "tail_id", "source_id"):
+        here, there = getattr(read.graph, name), getattr(written.graph, name)
+        assert here.dtype == there.dtype
+        assert np.array_equal(here, there)
+    assert read.graph.fingerprint == written.graph.fingerprint
+    assert read.config == written.config
+    here, there = read.transe.state_dict(), written.transe.state_dict()
+    assert here.keys() == there.keys()
+    assert all(torch.equal(here[name], there[name]) for name in there)
+
+
+@pytest.mark.parametrize("reciprocal", [True, False])
+def test_a_bundle_is_read_back_bit_for_bit(tmp_path, reciprocal):
+    written = small(reciprocal=reciprocal)
+    written.save(tmp_path / "bundle")
+    assert_same(GraphBundle.load(tmp_path / "bundle"), written)
+
+
+def test_the_same_bundle_is_written_as_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        small().save(tmp_path / name)
+    first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "ab")
+    assert first == second
+    assert set(first) == {
+        "config.json",
+        "triples.safetensors",
+        "transe.safetensors",
+        "vocabulary.json",
+        "aliases.json",
+        "README.md",
+    }
+
+
+def test_a_loaded_graph_answers_like_the_first(tmp_path):
+    small().save(tmp_path / "bundle")
+    graph = GraphBundle.load(tmp_path / "bundle").graph
+    assert graph.entity_id("Austria") == 0
+    assert graph.triple(2) == ("Österreich", "borders", "Q183")
+
+
+def test_a_loaded_model_is_ready_for_use_and_not_for_training(tmp_path):
+    small().save(tmp_path / "bundle")
+    transe = GraphBundle.load(tmp_path / "bundle").transe
+    assert not transe.training
+    assert not any(parameter.requires_grad for parameter in transe.parameters())
+
+
+odd = st.text(min_size=1, max_size=6) | st.sampled_from(
+    ["a\nb", '"', "\\", "👩‍🚀", "\r\n", "\0", "\u2028", "null", " "]
+)
+
+
+@given(
+    st.lists(st.tuples(odd, odd, odd), min_size=1, max_size=6),
+    st.lists(st.lists(odd, min_size=1, max_size=2), max_size=2),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_names_of_any_kind_survive_the_way_to_disk(tmp_path_factory, triples, names):
+    keys = KnowledgeGraph.from_triples(triples).entities
+    aliases = dict(zip(keys, map(tuple, names), strict=False))
+    written = bundle_of(KnowledgeGraph.from_triples(triples, aliases=aliases, source=triples[0][0]))
+    path = tmp_path_factory.getbasetemp() / "odd_names"
+    written.save(path)
+    assert_same(GraphBundle.load(path), written)
+
+
+def exchange(path, name, content=None, settings=None):
+    """Put other content into a file of a bundle, or other settings, and make its hashes right again."""
+    if content is not None:
+        (path / name).write_bytes(content)
+    config = json.loads((path / "config.json").read_text("utf-8"))
+    config["files"][name] = sha256(path / name)
+    config["settings"] |= settings or {}
+    (path / "config.json").write_text(json.dumps(config), "utf-8")
+
+
+@pytest.fixture
+def path(tmp_path):
+    small().save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.mark.parametrize("name", ["transe.safetensors", "triples.safetensors", "vocabulary.json"])
+def test_a_file_of_another_bundle_is_refused_even_with_its_hash(path, tmp_path, name):
+    bundle_of(KnowledgeGraph.from_triples([("a", "r", "b"), ("b", "r", "a")])).save(tmp_path / "other")
+    exchange(path, name, (tmp_path / "other" / name).read_bytes())
+    with pytest.raises(BundleError, match="make it again") as caught:
+        GraphBundle.load(path)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("vocabulary.json", b"not json"),
+        ("vocabulary.json", b"[]"),
+        ("vocabulary.json", b"{}"),
+        ("vocabulary.json", b'{"entities": 3, "relations": [], "sources": []}'),
+        ("vocabulary.json", b'{"entities": [1, 2, 3, 4], "relations": ["r", "s"], "sources": []}'),
+        ("aliases.json", b"[1]"),
+        ("aliases.json", b'{"Q40": 3}'),
+        ("aliases.json", b"\xff"),
+        ("triples.safetensors", b"not safetensors"),
+        ("transe.safetensors", b""),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused_even_with_its_hash(path, name, content):
+    exchange(path, name, content)
+    with pytest.raises(BundleError):
+        GraphBundle.load(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"transe": {"dimension": 4}}, "do not fit together"),
+        ({"transe": {"reciprocal": False, "dimension": 3}}, "do not fit together"),
+        ({"transe": {"dimensions": 3}}, "did you mean 'dimension'"),
+        ({"transe": {"dimension": 0}}, "dimension must be above 0"),
+        ({"fingerprint": "0" * 64}, "its triples are not those its config.json describes"),
+        ({"entities": "4"}, "entities: expected int, found '4'"),
+        ({"size": 4}, "unknown key 'size'"),
+    ],
+)
+def test_settings_that_do_not_fit_the_files_are_refused_with_the_reason(path, settings, reason):
+    exchange(path, "README.md", settings=settings)
+    with pytest.raises(BundleError, match=reason):
+        GraphBundle.load(path)
+
+
+def test_a_bundle_of_another_kind_is_not_overwritten(path):
+    config = json.loads((path / "config.json").read_text("utf-8"))
+    (path / "config.json").write_text(json.dumps(config | {"kind": "model"}), "utf-8")
+    with pytest.raises(BundleError, match="this is a 'model' bundle, expected 'graph'"):
+        GraphBundle.load(path)
+    with pytest.raises(BundleError, match="not a saved graph"):
+        small().save(path)

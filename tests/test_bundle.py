@@ -1,0 +1,230 @@
+"""A bundle is written whole or not at all, and what is read is byte for byte what was written."""
+
+import json
+
+import pytest
+import torch
+
+from roots_kg.bundle import Bundle, atomic_folder, ensure_replaceable, is_bundle, sha256
+from roots_kg.errors import BundleError
+
+FILES = ("numbers.safetensors", "words.json", "README.md")
+
+
+def save(path, *, kind="graph", value=1.0):
+    with atomic_folder(path, kind=kind) as folder:
+        Bundle.write(
+            folder,
+            kind,
+            {"size": 3, "name": "Österreich"},
+            tensors={"numbers.safetensors": {"a": torch.full((2, 3), value), "b": torch.arange(6)[::2]}},
+            texts={"words.json": '["é", "\\r\\n"]\r\n', "README.md": "# A bundle\n"},
+        )
+    return path
+
+
+def rewrite(path, **changes):
+    """Change keys of a bundle's config.json; None takes a key out."""
+    config = json.loads((path / "config.json").read_text("utf-8")) | changes
+    config = {key: value for key, value in config.items() if value is not None}
+    (path / "config.json").write_text(json.dumps(config), "utf-8")
+
+
+def refusal(path, kind="graph"):
+    with pytest.raises(BundleError) as caught:
+        Bundle.read(path, kind)
+    return str(caught.value)
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return save(tmp_path / "bundle")
+
+
+def test_what_was_written_is_read_back(bundle):
+    read = Bundle.read(bundle, "graph")
+    assert read.settings == {"size": 3, "name": "Österreich"}
+    tensors = read.tensors("numbers.safetensors")
+    assert torch.equal(tensors["a"], torch.ones(2, 3))
+    assert torch.equal(tensors["b"], torch.tensor([0, 2, 4]))
+    assert read.text("words.json") == '["é", "\\r\\n"]\r\n'
+
+
+def test_a_bundle_is_plain_files_that_its_config_names(bundle):
+    config = json.loads((bundle / "config.json").read_text("utf-8"))
+    assert config["files"] == {name: sha256(bundle / name) for name in FILES}
+    assert {path.name for path in bundle.iterdir()} == {"config.json", *FILES}
+    assert (bundle / "README.md").read_bytes() == b"# A bundle\n"
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("position", [0, -1])
+def test_a_changed_byte_is_noticed_and_its_file_named(bundle, name, position):
+    content = bytearray((bundle / name).read_bytes())
+    content[position] ^= 1
+    (bundle / name).write_bytes(content)
+    assert refusal(bundle).startswith(f"{bundle / name}: this file differs from what was saved")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(bundle, name):
+    (bundle / name).unlink()
+    assert refusal(bundle).startswith(f"{bundle / name}: this file of the bundle is missing")
+
+
+def test_a_folder_without_a_config_is_no_bundle(tmp_path):
+    assert refusal(tmp_path).startswith(f"{tmp_path}: this is not a saved bundle")
+    assert refusal(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'}: this is not a saved bundle")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"setings": {}}, "unknown key 'setings' (did you mean 'settings'?)"),
+        ({"version": 2}, "written in format version 2, this release reads 1 (upgrade roots-kg"),
+        ({"version": None}, "written in format version None"),
+        ({"kind": "model"}, "this is a 'model' bundle, expected 'graph'"),
+        ({"format": "other"}, "was not written by roots-kg"),
+        ({"files": ["a"]}, "'files' and 'settings' must be mappings"),
+        ({"settings": None}, "'files' and 'settings' must be mappings"),
+        ({"files": {"../secret": "0" * 64}}, "the file '../secret' leaves the bundle"),
+        ({"files": {"/etc/passwd": "0" * 64}}, "the file '/etc/passwd' leaves the bundle"),
+        ({"files": {"a\0b": "0" * 64}}, "config.json"),
+        ({"files": {"x" * 300: "0" * 64}}, "missing"),
+    ],
+)
+def test_a_config_that_was_tampered_with_is_refused_with_the_reason(bundle, changes, reason):
+    (bundle.parent / "secret").write_text("secret")
+    rewrite(bundle, **changes)
+    assert reason in refusal(bundle)
+
+
+def test_a_link_that_leads_out_of_the_bundle_is_not_followed(bundle):
+    (bundle.parent / "secret").write_text("secret")
+    (bundle / "README.md").unlink()
+    (bundle / "README.md").symlink_to(bundle.parent / "secret")
+    assert "the file 'README.md' leaves the bundle" in refusal(bundle)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff", b"[]", b"null", b"[" * 100_000, b"1" * 5000],
+    ids=["empty", "cut off", "not UTF-8", "list", "null", "nested deeply", "a huge number"],
+)
+def test_a_config_that_is_no_json_object_is_refused_with_its_file(bundle, content):
+    (bundle / "config.json").write_bytes(content)
+    assert refusal(bundle).startswith(f"{bundle / 'config.json'}: ")
+    assert not is_bundle(bundle, "graph")
+
+
+def test_tensors_that_are_no_safetensors_are_refused_with_their_file(bundle):
+    with pytest.raises(BundleError, match=r"words.json: cannot be read as safetensors"):
+        Bundle.read(bundle, "graph").tensors("words.json")
+
+
+def test_a_bundle_within_a_bundle_checks_itself(tmp_path):
+    with atomic_folder(tmp_path / "outer", kind="model") as folder:
+        (folder / "extra").mkdir()
+        (folder / "extra" / "notes.txt").write_text("kept")
+        (folder / "graph").mkdir()
+        Bundle.write(folder / "graph", "graph", {}, texts={"a.txt": "a"})
+        Bundle.write(folder, "model", {})
+    config = json.loads((tmp_path / "outer" / "config.json").read_text("utf-8"))
+    assert list(config["files"]) == ["extra/notes.txt"]
+    Bundle.read(tmp_path / "outer" / "graph", "graph")
+
+
+def test_a_bundle_is_known_by_its_kind(bundle, tmp_path):
+    assert is_bundle(bundle, "graph")
+    assert not is_bundle(bundle, "model")
+    assert not is_bundle(tmp_path / "nowhere", "graph")
+
+
+def test_a_new_bundle_replaces_the_old_one_whole(bundle):
+    (bundle / "stray.txt").write_text("from an older release")
+    save(bundle, value=2.0)
+    assert Bundle.read(bundle, "graph").tensors("numbers.safetensors")["a"][0, 0] == 2
+    assert not (bundle / "stray.txt").exists()
+    assert list(bundle.parent.iterdir()) == [bundle]
+
+
+def test_a_system_without_atomic_exchange_replaces_a_bundle_too(bundle, monkeypatch):
+    monkeypatch.setattr("roots_kg.bundle._exchange", lambda *_: False)
+    save(bundle, value=2.0)
+    assert Bundle.read(bundle, "graph").tensors("numbers.safetensors")["a"][0, 0] == 2
+    assert list(bundle.parent.iterdir()) == [bundle]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()], ids=["an error", "an interrupt"])
+def test_when_writing_fails_the_old_bundle_is_left_as_it_was(bundle, error):
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+
+    def stop_half_way():
+        with atomic_folder(bundle, kind="graph") as folder:
+            (folder / "README.md").write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        stop_half_way()
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert list(bundle.parent.iterdir()) == [bundle]
+
+
+def test_when_writing_a_first_bundle_fails_nothing_is_left(tmp_path):
+    with pytest.raises(ValueError, match="no"), atomic_folder(tmp_path / "new", kind="graph"):
+        raise ValueError("no")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_reported_with_the_target(tmp_path):
+    with (
+        pytest.raises(BundleError, match=r"new: cannot be written: No space left"),
+        atomic_folder(tmp_path / "new", kind="graph"),
+    ):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_above_the_target_are_made_and_an_empty_one_is_used(tmp_path):
+    save(tmp_path / "a" / "b")
+    assert is_bundle(tmp_path / "a" / "b", "graph")
+    (tmp_path / "empty").mkdir()
+    save(tmp_path / "empty")
+    assert is_bundle(tmp_path / "empty", "graph")
+
+
+def test_what_is_not_a_bundle_of_the_kind_is_not_replaced(bundle, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "thesis.txt").write_text("years of work")
+    for target, kind in ((notes, "graph"), (bundle, "model"), (notes / "thesis.txt", "graph")):
+        with pytest.raises(BundleError) as caught, atomic_folder(target, kind=kind):
+            pytest.fail("the block must not run")
+        assert caught.value.path == target
+        with pytest.raises(BundleError):
+            ensure_replaceable(target, kind=kind)
+    assert (notes / "thesis.txt").read_text() == "years of work"
+    assert is_bundle(bundle, "graph")
+    assert sorted(tmp_path.iterdir()) == [bundle, notes]
+
+
+def test_a_target_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(BundleError, match="cannot be written"),
+        atomic_folder(tmp_path / "file" / "a", kind="x"),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_a_link_to_a_bundle_stays_a_link_and_what_it_names_is_replaced(bundle):
+    link = bundle.parent / "latest"
+    link.symlink_to(bundle)
+    save(link, value=2.0)
+    assert link.is_symlink()
+    assert Bundle.read(bundle, "graph").tensors("numbers.safetensors")["a"][0, 0] == 2
+    assert sorted(bundle.parent.iterdir()) == [bundle, link]
+
+
+def test_a_bundle_can_be_read_by_others_than_its_writer(bundle):
+    assert bundle.stat().st_mode & 0o777 == 0o755

@@ -1,0 +1,101 @@
+"""Training learns a graph with a structure, the same way every time."""
+
+from dataclasses import replace
+from itertools import chain, product
+
+import pytest
+import torch
+
+from roots_kg.errors import GraphError
+from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
+from roots_kg.graph.transe import TransEConfig
+from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.training.transe import TripleBatches, train_transe
+
+TINY = TransEConfig(dimension=8, epochs=2, batch_size=32, negatives=24)
+FAMILIES = [("w", "first", "x"), ("x", "first", "y"), ("w", "second", "y"), ("y", "third", "z")]
+
+
+def families():
+    """Four families of six; where one is related to another, every member is to every member."""
+    members = range(6)
+    return KnowledgeGraph.from_triples(
+        (f"{one}{number}", relation, f"{other}{partner}")
+        for one, relation, other in FAMILIES
+        for number, partner in product(members, repeat=2)
+    )
+
+
+def ids(graph):
+    return graph.head_id, graph.relation_id, graph.tail_id
+
+
+def weights(model):
+    return torch.cat([table.flatten() for table in model.parameters()])
+
+
+@pytest.mark.parametrize("reciprocal", [True, False])
+def test_what_was_learnt_ranks_facts_first_also_facts_that_were_never_shown(reciprocal):
+    graph = families()
+    held_out = range(3, len(graph), 11)
+    shown = graph.without(held_out)
+    config = TransEConfig(dimension=16, epochs=20, batch_size=32, negatives=24, reciprocal=reciprocal)
+    model = train_transe(shown, config)
+    assert ranking_metrics(filtered_ranks(model, ids(shown), [])).mrr > 0.9
+    test = tuple(part[held_out] for part in ids(graph))
+    assert ranking_metrics(filtered_ranks(model, test, [ids(shown)])).mrr > 0.9
+
+
+def test_the_same_seed_gives_the_same_vectors_to_the_last_bit_and_another_seed_others():
+    graph = families()
+    torch.manual_seed(1)
+    first = weights(train_transe(graph, TINY))
+    torch.manual_seed(2)
+    assert torch.equal(first, weights(train_transe(graph, TINY)))
+    other = replace(TINY, seed=1)
+    assert not torch.equal(first, weights(train_transe(graph, other)))
+
+
+def test_trained_vectors_are_ready_for_use():
+    model = train_transe(families(), TINY)
+    assert (model.entity.weight.shape, model.relation.weight.shape) == ((24, 8), (3, 8))
+    assert not any(table.requires_grad for table in model.parameters())
+    assert weights(model).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("triples", "counts"),
+    [([("a", "r", "a")], "has 1 and 1"), ([], "has 0 and 0")],
+    ids=["one entity", "empty"],
+)
+def test_a_graph_with_nothing_to_learn_from_is_refused(triples, counts):
+    with pytest.raises(GraphError, match=counts):
+        train_transe(KnowledgeGraph.from_triples(triples), TINY)
+
+
+def test_a_graph_that_lost_all_its_triples_is_refused():
+    graph = families()
+    with pytest.raises(GraphError, match="a graph needs two entities and a triple"):
+        train_transe(graph.without(range(len(graph))), TINY)
+
+
+def test_the_smallest_graph_can_be_learnt():
+    assert weights(train_transe(KnowledgeGraph.from_triples([("a", "r", "b")]), TINY)).isfinite().all()
+
+
+def test_every_epoch_shows_every_triple_once_in_a_new_order():
+    batches = TripleBatches(10, 4, seed=0)
+    first, second = ([batch.tolist() for batch in batches] for _ in range(2))
+    assert len(batches) == len(first) == 3
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(10))
+    assert first != second
+    assert first == [batch.tolist() for batch in TripleBatches(10, 4, seed=0)]
+
+
+def test_progress_goes_to_standard_error(capsys):
+    train_transe(families(), TINY, progress=True)
+    captured = capsys.readouterr()
+    assert "TransE" in captured.err
+    assert "triples/s" in captured.err
+    assert captured.out == ""
