@@ -69,9 +69,10 @@ def adapt(
 
 def _graph(task: Task, knowledge: Path | None) -> GraphBundle | None:
     """Return the graph to use: the given bundle, or else the task's own, trained here and now."""
-    from roots_kg.cli.kg import read_graph, train_bundle
+    from roots_kg.cli.kg.train import train_bundle
     from roots_kg.graph.store import GraphBundle
     from roots_kg.graph.transe import TransEConfig
+    from roots_kg.graph.triples import KnowledgeGraph
 
     if knowledge is not None:
         return GraphBundle.load(knowledge)
@@ -82,5 +83,5 @@ def _graph(task: Task, knowledge: Path | None) -> GraphBundle | None:
         f"training vectors for {files.triples[0]} first; `roots kg train` and `--knowledge` save that",
         file=sys.stderr,
     )
-    bundle: GraphBundle = train_bundle(read_graph(files), TransEConfig())
-    return bundle
+    graph = KnowledgeGraph.from_file(*files.triples, aliases=files.aliases)
+    return train_bundle(graph, TransEConfig())

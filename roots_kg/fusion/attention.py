@@ -32,7 +32,7 @@ class InteractiveAttention(nn.Module):
         nn.init.zeros_(self.node_update.weight)
         self.log_temperature = nn.Parameter(torch.tensor(10.0).log())
         self.node_null = nn.Parameter(torch.zeros(()))
-        self.token_null = nn.Parameter(torch.tensor(4.0))
+        self.token_null = nn.Parameter(torch.tensor(2.0))
 
     def forward(
         self, tokens: Tensor, token_mask: Tensor, nodes: Tensor, mass: Tensor

@@ -15,16 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from roots_kg.adaptation import few_shot
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
+from roots_kg.adaptation.question_paths import QuestionPaths, Topic, path_scores
 from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import GraphError, TaskError
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge
 from roots_kg.graph.paths import Paths, find_chain, walk
+from roots_kg.graph.triples import Ids, KnowledgeGraph
 
 __all__ = ["AnswerHead"]
 
@@ -33,15 +36,6 @@ RANKED = 10
 DIRECTIONS_TRIED = 8
 LINK_SHARPNESS = 4.0
 NOTHING = "(no answer)"
-
-
-@dataclass(frozen=True)
-class _Topic:
-    """An entity that a question may be about, and what is asked about it."""
-
-    entity_id: int
-    prior: float
-    question: Tensor
 
 
 class AnswerHead(Head):
@@ -89,7 +83,7 @@ class AnswerHead(Head):
         return {"hops": self.hops, "scale": self.scale, "relations": self.relations}
 
     @property
-    def graph(self) -> Any:
+    def graph(self) -> KnowledgeGraph:
         """The graph that is walked."""
         assert self.knowledge is not None
         return self.knowledge.graph
@@ -117,7 +111,7 @@ class AnswerHead(Head):
         asked = torch.cat(encoded.questions)
         if len(asked):
             self.centre = asked.mean(dim=0)
-        candidates = _Candidates.collect(self, encoded, targets, MAX_HOPS)
+        candidates = self._paths(encoded, targets, MAX_HOPS)
         if not candidates.reached:
             raise TaskError(
                 "no answer can be reached from an entity that its question mentions",
@@ -125,7 +119,7 @@ class AnswerHead(Head):
                 hint=f"answers must lie within {MAX_HOPS} edges of a linked entity",
             )
         self.hops = candidates.longest_needed()
-        candidates = _Candidates.collect(self, encoded, targets, self.hops)
+        candidates = self._paths(encoded, targets, self.hops)
         names = [label_text(name) for name in self.relations]
         directions = encode([*names, *(f"{name} of" for name in names)]).features
         self.scale = config.scale
@@ -149,7 +143,7 @@ class AnswerHead(Head):
 
     def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
         """Return the mean of −log of the score that arrives at the right answers; targets are sets of ids."""
-        candidates = _Candidates.collect(self, encoded, targets, self.hops)
+        candidates = self._paths(encoded, targets, self.hops)
         return candidates.loss(
             self.direction_weight, self.direction_bias, self.hops_weight, self.hops_bias, self.scale
         )
@@ -211,25 +205,32 @@ class AnswerHead(Head):
             )
             tried = min(DIRECTIONS_TRIED, log_direction.shape[1])
             likely = log_direction.topk(tried, dim=1).indices.numpy()
-            allowed = [None, *likely[1:]]  # the first hop is cheap, and trying all of it always finds a path
+            allowed: list[Ids | None] = [
+                None,
+                *likely[1:],
+            ]  # the first hop is cheap, and trying all of it always finds a path
             paths = walk(
                 self.graph, topic.entity_id, self.hops, allowed=allowed, without=encoded.without[index]
             )
-            probability = np.exp(_path_scores(paths.directions, log_direction.numpy(), log_hops.numpy()))
+            probability = np.exp(path_scores(paths.directions, log_direction.numpy(), log_hops.numpy()))
             if len(paths.entity):
                 walks.append(_Walked(topic.entity_id, paths, topic.prior * probability))
         return walks
 
-    def _topics(self, encoded: EncodedTexts, index: int) -> list[_Topic]:
+    def _topics(self, encoded: EncodedTexts, index: int) -> list[Topic]:
         topics = []
         questions = few_shot.centred(encoded.questions[index], self.centre)
         for mention, question in zip(encoded.mentions[index], questions, strict=True):
             share = 1 / len(mention.candidates)
             for link in mention.candidates:
-                topics.append(_Topic(link.entity_id, share * link.score**LINK_SHARPNESS, question))
+                topics.append(Topic(link.entity_id, share * link.score**LINK_SHARPNESS, question))
         return topics
 
-    def _fit(self, candidates: _Candidates, start: Tensor, config: FewShotConfig) -> None:
+    def _paths(self, encoded: EncodedTexts, targets: Sequence[Any], hops: int) -> QuestionPaths:
+        topics = [self._topics(encoded, index) for index in range(len(encoded.texts))]
+        return QuestionPaths.collect(self.graph, topics, targets, hops, encoded.without)
+
+    def _fit(self, candidates: QuestionPaths, start: Tensor, config: FewShotConfig) -> None:
         weight = start.clone().requires_grad_()
         bias = start.new_zeros(start.shape[:2]).requires_grad_()
         hops_weight = start.new_zeros(self.hops, start.shape[2]).requires_grad_()
@@ -257,92 +258,9 @@ class _Walked:
 
     topic: int
     paths: Paths
-    probability: np.ndarray[Any, np.dtype[np.float64]]
+    probability: NDArray[np.float64]
 
-    def arriving(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def arriving(self) -> NDArray[np.float64]:
         """Return the score that arrives at each end, (n,)."""
-        result: np.ndarray[Any, np.dtype[np.float64]] = self.paths.mass * self.probability[self.paths.path]
+        result: NDArray[np.float64] = self.paths.mass * self.probability[self.paths.path]
         return result
-
-
-@dataclass(frozen=True)
-class _Candidates:
-    """The paths of a set of questions that reach right answers.
-
-    Args:
-        example: (P,) which question a path belongs to, of those reached.
-        questions: (P, d), what is asked about the entity it starts from.
-        log_mass: (P,) log of what arrives at right answers, the topic's prior included.
-        directions: (P, H), filled up with −1.
-        reached: how many questions have such a path.
-    """
-
-    example: Tensor
-    questions: Tensor
-    log_mass: Tensor
-    directions: Tensor
-    reached: int
-
-    @staticmethod
-    def collect(head: AnswerHead, encoded: EncodedTexts, targets: Sequence[Any], hops: int) -> _Candidates:
-        examples, questions, masses, directions = [], [], [], []
-        reached = 0
-        for index, target in enumerate(targets):
-            found = False
-            for topic in head._topics(encoded, index):
-                paths = walk(head.graph, topic.entity_id, hops, without=encoded.without[index])
-                right = np.isin(paths.entity, list(target))
-                mass = np.bincount(
-                    paths.path[right], weights=paths.mass[right], minlength=len(paths.directions)
-                )
-                (useful,) = np.nonzero(mass)
-                found = found or bool(len(useful))
-                examples += [reached] * len(useful)
-                questions += [topic.question] * len(useful)
-                masses.append(np.log(mass[useful] * topic.prior))
-                directions.append(paths.directions[useful])
-            reached += found
-        return _Candidates(
-            torch.tensor(examples, dtype=torch.long),
-            torch.stack(questions) if questions else torch.zeros(0, 2 * head.size),
-            torch.from_numpy(np.concatenate(masses)).float() if masses else torch.zeros(0),
-            torch.from_numpy(np.concatenate(directions))
-            if directions
-            else torch.zeros(0, hops, dtype=torch.long),
-            reached,
-        )
-
-    def longest_needed(self) -> int:
-        """Return the fewest hops with which every question that can be answered is answered."""
-        length = (self.directions >= 0).sum(dim=1)
-        shortest = torch.full((self.reached,), MAX_HOPS).scatter_reduce(0, self.example, length, "amin")
-        return int(shortest.max())
-
-    def loss(
-        self, weight: Tensor, bias: Tensor, hops_weight: Tensor, hops_bias: Tensor, scale: float
-    ) -> Tensor:
-        """Return the mean over questions of −log Σ_paths P(path | q) · mass."""
-        logits = scale * (torch.einsum("pd,trd->ptr", self.questions, weight) + bias)
-        log_direction = functional.log_softmax(logits, dim=2)
-        log_hops = functional.log_softmax(scale * (self.questions @ hops_weight.T + hops_bias), dim=1)
-        walked = self.directions >= 0
-        steps = log_direction.gather(2, self.directions.clamp_min(0)[:, :, None]).squeeze(2)
-        length = walked.sum(dim=1, keepdim=True) - 1
-        score = (steps * walked).sum(dim=1) + log_hops.gather(1, length).squeeze(1) + self.log_mass
-        top = torch.full((self.reached,), -torch.inf).scatter_reduce(0, self.example, score.detach(), "amax")
-        summed = torch.zeros(self.reached).index_add(0, self.example, (score - top[self.example]).exp())
-        return -(summed.log() + top).mean()
-
-
-def _path_scores(
-    directions: np.ndarray[Any, np.dtype[np.int64]],
-    log_direction: np.ndarray[Any, Any],
-    log_hops: np.ndarray[Any, Any],
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return log P(path | q) for each path, (P,)."""
-    walked = directions >= 0
-    steps = log_direction[np.arange(directions.shape[1]), np.maximum(directions, 0)]
-    result: np.ndarray[Any, np.dtype[np.float64]] = (steps * walked).sum(axis=1) + log_hops[
-        walked.sum(axis=1) - 1
-    ]
-    return result

@@ -1,0 +1,93 @@
+"""`roots kg train`: TransE vectors for a graph."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roots_kg.cli.kg.graphs import (
+    AliasesOption,
+    DelimiterOption,
+    GraphArgument,
+    OnErrorOption,
+    RejectsOption,
+    read_graphs,
+)
+from roots_kg.cli.output import JsonOption, figures, print_json
+
+if TYPE_CHECKING:
+    from roots_kg.graph.store import GraphBundle
+    from roots_kg.graph.transe import TransEConfig
+    from roots_kg.graph.triples import KnowledgeGraph
+
+
+def train(
+    graph: GraphArgument,
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder to write.")],
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of settings; the options below win.")
+    ] = None,
+    dimension: Annotated[int | None, typer.Option(help="Size of a vector.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the triples.")] = None,
+    negatives: Annotated[int | None, typer.Option(help="Entities drawn a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Triples a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the first step; falls to 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
+    aliases: AliasesOption = None,
+    delimiter: DelimiterOption = None,
+    on_error: OnErrorOption = "strict",
+    rejects: RejectsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn TransE vectors for a graph and save both as a bundle.
+
+    Example: roots kg train knowledge/geography --out runs/geography
+    """
+    from roots_kg.bundle import ensure_replaceable
+    from roots_kg.config import from_mapping, load_yaml
+    from roots_kg.graph.store import KIND
+    from roots_kg.graph.transe import TransEConfig
+
+    stated = {
+        "dimension": dimension,
+        "epochs": epochs,
+        "negatives": negatives,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    settings = load_yaml(config) if config else {}
+    settings |= {name: value for name, value in stated.items() if value is not None}
+    transe = from_mapping(TransEConfig, settings, path=config)
+    ensure_replaceable(out, kind=KIND)
+    loaded, report = read_graphs(graph, aliases, delimiter, on_error, rejects)
+    started, cpu = time.perf_counter(), time.process_time()
+    bundle = train_bundle(loaded, transe)
+    bundle.save(out)
+    result = {
+        "triples": len(loaded),
+        "entities": loaded.num_entities,
+        "relations": loaded.num_relations,
+        "bad_lines": len(report.rejects),
+    }
+    seconds = {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu}
+    if as_json:
+        print_json({"metrics": result, "settings": asdict(transe), "seconds": seconds, "out": out})
+        return
+    figures("TransE", {**result, "seconds": round(seconds["wall"], 1)})
+    print(f"The graph and its vectors are in {out}")
+
+
+def train_bundle(graph: KnowledgeGraph, config: TransEConfig) -> GraphBundle:
+    """Train TransE on a graph with a progress bar, and put both together as a `GraphBundle`."""
+    import sys
+
+    from roots_kg.graph.store import GraphBundle
+    from roots_kg.training.transe import train_transe
+
+    transe = train_transe(graph, config, progress=sys.stderr.isatty())
+    return GraphBundle(graph, transe, config)
