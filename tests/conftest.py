@@ -1,9 +1,11 @@
 """What many tests share: the pretrained encoder, a small graph of towns, and two tasks about them."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder
@@ -11,6 +13,10 @@ from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.training.transe import train_transe
+
+# one thread, here and in processes that tests start: on a busy machine more of them wait for each other
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 COUNTRIES = {
     "Austria": ("euro", "Central Europe", "Graz Linz Villach Bregenz Dornbirn Wels"),

@@ -52,7 +52,10 @@ def adapt(
     chosen = Task.load(folder)
     if trust_task_code and (folder / "head.py").is_file():
         load_task_code(folder / "head.py")
-    get_head(chosen.head)
+    try:
+        get_head(chosen.head)
+    except UsageError as error:
+        raise UsageError(error.message, path=folder / "task.yaml", hint=error.hint) from error
     graph = None if no_knowledge else _graph(chosen, knowledge)
     model = RootsModel.from_pretrained("roots-base", knowledge=graph)
     report = model.adapt(chosen, shots=shots, seed=seed)

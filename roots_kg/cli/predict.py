@@ -31,7 +31,7 @@ def predict(
 ) -> None:
     """Predict for texts; with --explain, show which triples were used and what each was worth.
 
-    Example: roots predict runs/routing "My parcel to Graz is late" --explain
+    Example: roots predict runs/routing "My parcel to Steiermark is late" --explain
     """
     from roots_kg.adaptation.task import read_records
     from roots_kg.model import RootsModel

@@ -40,7 +40,8 @@ def train_transe(
     if graph.num_entities < 2 or not len(graph):
         raise GraphError(
             f"a graph needs two entities and a triple to learn from, this one has {graph.num_entities} "
-            f"and {len(graph)}"
+            f"and {len(graph)}",
+            path=graph.sources[0] or None,
         )
     generator = torch.Generator().manual_seed(config.seed)
     model = TransE(

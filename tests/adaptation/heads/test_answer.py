@@ -1,0 +1,188 @@
+from functools import partial
+
+import pytest
+
+from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.heads.answer import NOTHING, AnswerHead
+from roots_kg.adaptation.task import Record, Task
+from roots_kg.errors import GraphError, TaskError
+from roots_kg.fusion.encoder import Knowledge
+from roots_kg.graph.store import GraphBundle
+from roots_kg.graph.transe import TransE, TransEConfig
+from roots_kg.graph.triples import KnowledgeGraph
+
+TASK = Task("questions", "answer")
+
+
+@pytest.fixture(scope="module")
+def encode(layers):
+    """Texts, and triples to treat as absent for each, to what the head reads."""
+    return partial(layers, fuse=AnswerHead.reads_fusion, ask=AnswerHead.reads_questions)
+
+
+@pytest.fixture(scope="module")
+def make(encoder, knowledge):
+    return partial(AnswerHead, TASK, encoder.hidden_size, knowledge)
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    """A function that reads records as the head's examples."""
+    path = tmp_path_factory.mktemp("answer") / "train.jsonl"
+
+    def examples(head, records):
+        return [head.example(Record(fields, path, line)) for line, fields in enumerate(records, start=1)]
+
+    return examples
+
+
+@pytest.fixture(scope="module")
+def fitted(make, read, encode, examples):
+    """The head, fitted to 24 questions over one and two relations that state neither topic nor path."""
+    head = make()
+    told = head.fit(head.sample(read(head, examples.questions.train), 24, 0), encode, FewShotConfig())
+    return head.eval(), told
+
+
+def triple_ids(graph, *triples):
+    stated = list(
+        zip(graph.head_id.tolist(), graph.relation_id.tolist(), graph.tail_id.tolist(), strict=True)
+    )
+    return [
+        stated.index((graph.entity_id(head), graph.relation(relation), graph.entity_id(tail)))
+        for head, relation, tail in triples
+    ]
+
+
+def answers(head, encode, texts, without=None):
+    return [found.value for found in head.decode(encode(texts, without))]
+
+
+def test_questions_about_unseen_entities_over_one_and_two_relations_are_answered(
+    fitted, read, encode, examples
+):
+    head, told = fitted
+    assert (told["hops"], told["examples_reached"]) == (2, 24)
+    for kind in range(4):
+        test = read(head, examples.questions.test[kind::4])
+        predictions = head.decode(encode([example.text for example in test]))
+        metrics = head.metrics(predictions, [example.target for example in test])
+        assert metrics["hits@1"] >= 0.9, test[0].text
+        assert metrics["answered"] == metrics["with_evidence"] == 1.0
+
+
+def test_questions_over_one_relation_need_one_hop(make, read, encode, examples):
+    head = make()
+    one_hop = [record for record in examples.questions.train if "country" in record["text"]]
+    assert head.fit(read(head, one_hop), encode, FewShotConfig())["hops"] == 1
+    assert answers(head, encode, ["In which country is Calama?"]) == ["Chile"]
+
+
+def test_a_relation_is_walked_from_tail_to_head_too(make, read, encode):
+    head = make()
+    records = [
+        {"text": "Who pays with Swedish krona?", "answers": ["Sweden"]},
+        {"text": "Who pays with sol?", "answers": ["Peru"]},
+        {"text": "Who pays with euro?", "answers": ["Austria", "Germany"]},
+        {"text": "In which region is Chile?", "answers": ["South America"]},
+        {"text": "In which region is Austria?", "answers": ["Central Europe"]},
+        {"text": "In which region is Norway?", "answers": ["Scandinavia"]},
+    ]
+    head.fit(read(head, records), encode, FewShotConfig())
+    texts = ["Who pays with Chilean peso?", "In which region is Germany?"]
+    assert answers(head, encode, texts) == ["Chile", "Central Europe"]
+
+
+def test_the_evidence_is_the_path_from_the_question_to_the_answer(fitted, encode, knowledge):
+    head, _ = fitted
+    texts = ["Which country does Kalmar belong to?", "What money do people use in Kalmar?"]
+    one, two = head.decode(encode(texts))
+    shown = [[knowledge.graph.triple(triple) for triple, _ in found.evidence] for found in (one, two)]
+    assert shown[0] == [("Kalmar", "located_in", "Sweden")]
+    assert shown[1] == [("Kalmar", "located_in", "Sweden"), ("Sweden", "currency", "Swedish krona")]
+
+
+@pytest.mark.parametrize(
+    "triple", [("Kalmar", "located_in", "Sweden"), ("Sweden", "currency", "Swedish krona")]
+)
+def test_without_a_cited_triple_the_answer_loses_its_support(fitted, encode, knowledge, triple):
+    head, _ = fitted
+    text = "What money do people use in Kalmar?"
+    absent = triple_ids(knowledge.graph, triple)
+    encoded = encode([text, text], [[], absent])
+    whole, part = head.support_of(encoded, "Swedish krona")
+    assert whole > 0.5
+    assert part < 0.05
+    kept, lost = head.decode(encoded)
+    assert kept.value == "Swedish krona" != lost.value
+    assert not set(absent) & {found for found, _ in lost.evidence}
+
+
+def test_without_another_triple_the_support_stays(fitted, encode, knowledge):
+    head, _ = fitted
+    text = "What money do people use in Kalmar?"
+    absent = triple_ids(knowledge.graph, ("Peru", "currency", "sol"))
+    whole, part = head.support_of(encode([text, text], [[], absent]), "Swedish krona")
+    assert part == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_question_that_mentions_nothing_of_the_graph_has_no_answer(fitted, encode):
+    head, _ = fitted
+    encoded = encode(["In which country is Atlantis?", ""])
+    for index, found in enumerate(head.decode(encoded)):
+        assert (found.value, found.probability, found.evidence) == (NOTHING, 1.0, ())
+        assert head.support_of(encoded, NOTHING)[index] == 1.0
+    assert NOTHING == "(no answer)"
+
+
+def test_an_entity_without_any_triple_left_leads_to_no_answer(fitted, encode, knowledge):
+    head, _ = fitted
+    absent = triple_ids(knowledge.graph, ("Kalmar", "located_in", "Sweden"))
+    assert answers(head, encode, ["In which country is Kalmar?"], [absent]) == [NOTHING]
+
+
+def test_no_answer_counts_as_a_mistake(fitted, encode):
+    head, _ = fitted
+    predictions = head.decode(encode(["In which country is Atlantis?", "In which country is Kalmar?"]))
+    sweden = frozenset([head.graph.entity_id("Sweden")])
+    metrics = head.metrics(predictions, [sweden, sweden])
+    assert (metrics["hits@1"], metrics["answered"], metrics["with_evidence"]) == (0.5, 0.5, 0.5)
+
+
+def test_an_answer_may_be_given_by_another_name(make, read):
+    head = make()
+    (example,) = read(head, [{"text": "Where is Graz?", "answers": ["Österreich"]}])
+    assert example.target == {head.graph.entity_id("Austria")}
+
+
+def test_an_answer_that_the_graph_does_not_have_is_an_error_that_names_the_nearest(make, read):
+    records = [{"text": "a", "answers": ["Peru"]}, {"text": "Where is Lund?", "answers": ["Swedn"]}]
+    with pytest.raises(TaskError, match=r"train\.jsonl:2: the graph has no entity 'Swedn'.*'Sweden'"):
+        read(make(), records)
+
+
+def test_questions_whose_answers_cannot_be_reached_are_refused(make, read, encode):
+    head = make()
+    support = read(head, [{"text": "Nothing mentioned", "answers": ["Peru"]}])
+    with pytest.raises(TaskError, match=r"train\.jsonl: no answer can be reached"):
+        head.fit(support, encode, FewShotConfig())
+
+
+def test_a_graph_is_needed(encoder):
+    with pytest.raises(TaskError, match="the head 'answer' needs a graph"):
+        AnswerHead(TASK, encoder.hidden_size, None)
+
+
+def test_a_graph_with_other_relations_is_refused(fitted, encoder):
+    head, _ = fitted
+    graph = KnowledgeGraph.from_triples([("Graz", "lies_in", "Austria"), ("Austria", "currency", "euro")])
+    other = Knowledge(GraphBundle(graph, TransE(3, 2, 4), TransEConfig(dimension=4)))
+    with pytest.raises(GraphError, match=r"relations are not those .*located_in.*adapt the task again"):
+        AnswerHead(TASK, encoder.hidden_size, other, head.settings())
+
+
+def test_shots_are_drawn_in_all(make, read, examples):
+    head = make()
+    found = read(head, examples.questions.train)
+    assert len(head.sample(found, 7, 0)) == 7
+    assert len(head.sample(found, 10_000, 0)) == len(found)

@@ -1,0 +1,167 @@
+from functools import partial
+
+import pytest
+import torch
+
+from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.heads.classification import ClassificationHead
+from roots_kg.adaptation.task import Record, Task
+from roots_kg.errors import TaskError
+
+TEAMS = {"nordic": "Sweden and Norway", "central": "Austria and Germany", "andes": "Peru and Chile"}
+
+
+@pytest.fixture
+def make(encoder, knowledge):
+    """A function that makes a head for a task with these labels."""
+
+    def head(labels=(), *, graph=True, settings=None):
+        task = Task("routing", "classification", labels=dict(labels))
+        return ClassificationHead(task, encoder.hidden_size, knowledge if graph else None, settings)
+
+    return head
+
+
+@pytest.fixture
+def read(tmp_path):
+    """A function that reads records as the head's examples."""
+
+    def examples(head, records):
+        path = tmp_path / "train.jsonl"
+        return [head.example(Record(fields, path, line)) for line, fields in enumerate(records, start=1)]
+
+    return examples
+
+
+@pytest.fixture
+def fitted(make, read, layers, text_layers, examples):
+    """A function that fits a head to the routing examples."""
+
+    def fit(labels=(), *, graph=True):
+        head = make(labels, graph=graph)
+        told = head.fit(read(head, examples.routing.train), layers if graph else text_layers, FewShotConfig())
+        return head.eval(), told
+
+    return fit
+
+
+def accuracy(head, encode, read, records):
+    found = read(head, records)
+    predictions = head.decode(encode([example.text for example in found]))
+    return head.metrics(predictions, [example.target for example in found])["accuracy"]
+
+
+def test_labels_keep_the_order_of_the_task(fitted):
+    head, _ = fitted(TEAMS)
+    assert head.settings()["labels"] == ["nordic", "central", "andes"]
+
+
+def test_without_labels_in_the_task_they_are_those_of_the_examples_sorted(fitted):
+    head, _ = fitted()
+    assert head.settings()["labels"] == ["andes", "central", "nordic"]
+
+
+def test_a_label_means_the_same_whatever_the_order_of_the_labels(fitted, layers, examples):
+    encoded = layers([record["text"] for record in examples.routing.test])
+    first, second = fitted(TEAMS)[0], fitted(dict(sorted(TEAMS.items())))[0]
+    pairs = zip(first.decode(encoded), second.decode(encoded), strict=True)
+    assert all(one.value == other.value for one, other in pairs)
+
+
+def test_a_label_that_training_never_had_is_an_error_that_names_the_line_and_the_nearest(fitted, tmp_path):
+    for labels in ((), TEAMS):
+        head, _ = fitted(labels)
+        with pytest.raises(
+            TaskError, match=r"test\.jsonl:4: unknown label 'nordics' \(did you mean 'nordic'"
+        ):
+            head.example(Record({"text": "Lund", "label": "nordics"}, tmp_path / "test.jsonl", 4))
+
+
+def test_examples_of_one_class_are_refused(make, read, layers):
+    head = make()
+    support = read(head, [{"text": "Graz", "label": "a"}, {"text": "Lund", "label": "a"}])
+    with pytest.raises(TaskError, match=r"train\.jsonl: the examples have one label only, 'a'"):
+        head.fit(support, layers, FewShotConfig())
+
+
+def test_places_never_seen_are_told_apart_by_the_graph_and_not_without_it(
+    fitted, layers, text_layers, read, examples
+):
+    head, told = fitted(TEAMS)
+    assert told["knowledge_weight"] > 0
+    assert told["leave_one_out_accuracy"] > told["leave_one_out_accuracy_text_only"]
+    assert accuracy(head, layers, read, examples.routing.test) >= 0.9
+    alone, told = fitted(TEAMS, graph=False)
+    assert told["knowledge_weight"] == 0
+    assert told["leave_one_out_accuracy"] == told["leave_one_out_accuracy_text_only"]
+    assert accuracy(alone, text_layers, read, examples.routing.test) <= 0.9
+
+
+def test_text_alone_is_enough_where_the_texts_differ(make, read, text_layers):
+    head = make(graph=False)
+    records = [
+        {"text": "I forgot my password", "label": "login"},
+        {"text": "The sign-in page rejects me", "label": "login"},
+        {"text": "Please refund my money", "label": "billing"},
+        {"text": "The invoice is too high", "label": "billing"},
+    ]
+    head.fit(read(head, records), text_layers, FewShotConfig())
+    texts = ["cannot log in to my account", "you charged my card twice"]
+    assert [found.value for found in head.decode(text_layers(texts))] == ["login", "billing"]
+
+
+def test_the_probabilities_of_the_labels_sum_to_one(fitted, layers):
+    head, _ = fitted(TEAMS)
+    for prediction in head.decode(layers(["The parcel to Lund.", "", "nothing known"])):
+        assert sum(share for _, share in prediction.ranked) == pytest.approx(1, abs=1e-5)
+
+
+def test_where_knowledge_is_not_trusted_there_is_no_evidence(make, read, layers, knowledge):
+    head = make()
+    records = [
+        {"text": f"{opening} {town}", "label": label}
+        for town in ("Graz", "Lund", "Cusco", "Ulm")
+        for opening, label in (("Please refund my money in", "billing"), ("I forgot my password in", "login"))
+    ]
+    told = head.fit(read(head, records), layers, FewShotConfig())
+    assert told["knowledge_weight"] == 0
+    assert [found.evidence for found in head.decode(layers(["Refund me in Wels"]))] == [()]
+
+
+def test_evidence_holds_the_triples_of_the_subgraph_by_falling_attention(fitted, layers, knowledge):
+    head, _ = fitted(TEAMS)
+    encoded = layers(["The parcel to Wels never arrived.", "No place at all."])
+    linked, unlinked = head.decode(encoded)
+    weights = [weight for _, weight in linked.evidence]
+    assert weights == sorted(weights, reverse=True)
+    assert {triple for triple, _ in linked.evidence} == set(encoded.subgraphs[0].triple.tolist())
+    assert ("Wels", "located_in", "Austria") in [
+        knowledge.graph.triple(triple) for triple, _ in linked.evidence
+    ]
+    assert unlinked.evidence == ()
+
+
+def test_f1_counts_every_label_alike(make, read):
+    from roots_kg.adaptation.heads.base import Prediction
+
+    head = make({"a": "a", "b": "b"})
+    predictions = [Prediction(value, 1.0, ((value, 1.0),)) for value in "aaab"]
+    metrics = head.metrics(predictions, list("aaba"))
+    assert metrics["accuracy"] == 0.5
+    assert metrics["f1_macro"] == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_the_loss_is_the_cross_entropy_of_the_logits(fitted, layers):
+    head, _ = fitted(TEAMS)
+    encoded = layers(["The parcel to Lund.", "The parcel to Graz."])
+    probabilities = head(encoded).softmax(dim=1)
+    expected = -(probabilities[0, 0].log() + probabilities[1, 1].log()) / 2
+    torch.testing.assert_close(head.loss(encoded, ["nordic", "central"]), expected)
+
+
+def test_shots_are_drawn_for_each_label(make, read, examples):
+    head = make(TEAMS)
+    support = partial(head.sample, read(head, examples.routing.train), 2)
+    labels = [example.target for example in support(0)]
+    assert sorted(labels) == sorted([*TEAMS] * 2)
+    assert support(0) == support(0) != support(1)

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+
+TEXTS = ("The parcel to Wels never arrived.", "Our office in Kiruna needs an invoice.")
+
+
+def test_texts_are_answered_in_their_order_with_ranked_probabilities(roots, small_model):
+    found = roots("predict", small_model, *TEXTS, "--json").json["predictions"]
+    assert [row["text"] for row in found] == list(TEXTS)
+    assert [row["prediction"] for row in found] == ["central", "nordic"]
+    for row in found:
+        assert row["ranked"][0] == [row["prediction"], row["probability"]]
+        assert sum(share for _, share in row["ranked"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_texts_are_read_from_a_file_too(roots, small_model, tmp_path):
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "id": 7}) + "\n" for text in TEXTS))
+    from_file = roots("predict", small_model, "--input", path, "--json").json
+    assert from_file == roots("predict", small_model, *TEXTS, "--json").json
+
+
+def test_an_explanation_shows_links_triples_with_their_effects_and_gates(shell, routing_models):
+    folder, _ = routing_models
+    text = "My parcel to Steiermark is late"
+    (found,) = shell("predict", folder / "graph", text, "--explain", "--json").json["predictions"]
+    assert found["prediction"] == "dach"
+    assert [link["name"] for link in found["links"]] == ["Steiermark"]
+    effects = [item["effect"] for item in found["evidence"]]
+    assert effects == sorted(effects, reverse=True)
+    assert any("Austria" in item["triple"] for item in found["evidence"])
+    assert all(item["source"].endswith("triples.tsv") for item in found["evidence"])
+    assert "".join(gate["text"] for gate in found["gates"]) == text.replace(" ", "")
+
+
+def test_a_person_sees_the_answer_and_the_triples_behind_it(roots, small_model):
+    result = roots("predict", small_model, TEXTS[0], "Nothing known", "--explain")
+    assert result.code == 0
+    assert "→ central" in result.out
+    assert "Wels · located_in · Austria" in result.out
+    assert "nothing in the text is linked to the graph" in result.out
+    plain = roots("predict", small_model, *TEXTS)
+    assert "central" in plain.out
+    assert "nordic" in plain.out
+
+
+def test_a_triple_taken_out_of_the_models_graph_counts_at_the_next_prediction(
+    roots, towns, questions_folder, tmp_path
+):
+    from roots_kg.graph.store import GraphBundle
+
+    model, question = tmp_path / "model", "In which country is Kalmar?"
+    assert roots("adapt", questions_folder, "--knowledge", towns, "--shots", 24, "--out", model).code == 0
+    before = roots("predict", model, question, "--explain", "--json").json["predictions"][0]
+    assert before["prediction"] == "Sweden"
+    own = GraphBundle.load(model / "knowledge")
+    cited = tuple(before["evidence"][0]["triple"])
+    number = [own.graph.triple(index) for index in range(len(own.graph))].index(cited)
+    GraphBundle(own.graph.without([number]), own.transe, own.config).save(model / "knowledge")
+    after = roots("predict", model, question, "--json").json["predictions"][0]
+    assert after["prediction"] != "Sweden"
+
+
+@pytest.mark.parametrize("given", [(), ("a text", "--input", "texts.jsonl")], ids=["nothing", "both"])
+def test_either_texts_or_a_file_must_be_given(roots, small_model, given):
+    result = roots("predict", small_model, *given)
+    assert (result.code, result.err) == (2, "error: give either texts or --input\n")

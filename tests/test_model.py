@@ -1,0 +1,228 @@
+import json
+import re
+
+import pytest
+import torch
+
+from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.errors import BundleError, GraphError, RootsError, TaskError, UsageError
+from roots_kg.graph.store import GraphBundle
+from roots_kg.model import RootsModel
+
+TEXTS = ["The parcel to Wels never arrived.", "Our office in Kiruna is closed.", "", "Nothing known"]
+QUESTION = "In which country is Kalmar?"
+
+
+@pytest.fixture(scope="module")
+def routing(encoder, bundle, routing_folder):
+    model = RootsModel(encoder, graph=bundle)
+    model.adapt(Task.load(routing_folder))
+    return model
+
+
+@pytest.fixture(scope="module")
+def questions(encoder, bundle, questions_folder):
+    model = RootsModel(encoder, graph=bundle)
+    model.adapt(Task.load(questions_folder), shots=24)
+    return model
+
+
+@pytest.fixture(scope="module")
+def saved_routing(routing, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "routing"
+    routing.save_pretrained(folder)
+    return folder
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["routing", "questions"])
+def test_a_saved_model_comes_back_with_bit_identical_predictions(request, name, tmp_path):
+    model = request.getfixturevalue(name)
+    texts = [*TEXTS, QUESTION]
+    model.save_pretrained(tmp_path / "model")
+    restored = RootsModel.from_pretrained(tmp_path / "model")
+    assert restored.predict(texts) == model.predict(texts)
+    assert restored.explain(texts[:1]) == model.explain(texts[:1])
+
+
+def test_a_restored_model_keeps_its_task(routing, saved_routing):
+    task = RootsModel.from_pretrained(saved_routing).head.task
+    assert (task.name, task.head, task.labels) == ("routing", "classification", routing.head.task.labels)
+
+
+def test_a_model_without_a_graph_is_saved_without_one(encoder, routing_folder, tmp_path):
+    model = RootsModel(encoder)
+    model.adapt(Task.load(routing_folder))
+    model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model" / "knowledge").exists()
+    restored = RootsModel.from_pretrained(tmp_path / "model")
+    assert restored.knowledge is None
+    assert restored.predict(TEXTS) == model.predict(TEXTS)
+
+
+def test_saving_twice_replaces_the_folder_and_loses_nothing_in_between(routing, saved_routing, tmp_path):
+    routing.save_pretrained(tmp_path / "model")
+    routing.save_pretrained(tmp_path / "model")
+    assert contents(tmp_path / "model") == contents(saved_routing)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_saving_does_not_touch_a_folder_that_holds_something_else(routing, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(BundleError, match="holds something that is not a saved model"):
+        routing.save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "name", ["head.safetensors", "fusion.safetensors", "README.md", "knowledge/triples.safetensors"]
+)
+def test_a_flipped_byte_is_noticed_and_its_file_named(routing, tmp_path, name):
+    routing.save_pretrained(tmp_path / "model")
+    file = tmp_path / "model" / name
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match=re.escape(name) + ".*differs from what was saved"):
+        RootsModel.from_pretrained(tmp_path / "model")
+
+
+def test_an_unknown_key_in_the_settings_is_refused(routing, tmp_path):
+    routing.save_pretrained(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    stated = json.loads(config.read_text())
+    stated["settings"]["retreival"] = stated["settings"].pop("retrieval")
+    config.write_text(json.dumps(stated))
+    with pytest.raises(
+        BundleError, match=r"config\.json: unknown key 'retreival' \(did you mean 'retrieval'"
+    ):
+        RootsModel.from_pretrained(tmp_path / "model")
+
+
+def test_a_triple_taken_out_of_a_saved_model_counts_at_the_next_prediction(questions, bundle, tmp_path):
+    questions.save_pretrained(tmp_path / "model")
+    saved = tmp_path / "model" / "knowledge"
+    (before,) = RootsModel.from_pretrained(tmp_path / "model").predict([QUESTION])
+    own = GraphBundle.load(saved)
+    stated = [own.graph.triple(index) for index in range(len(own.graph))]
+    number = stated.index(("Kalmar", "located_in", "Sweden"))
+    GraphBundle(own.graph.without([number]), own.transe, own.config).save(saved)
+    (after,) = RootsModel.from_pretrained(tmp_path / "model").predict([QUESTION])
+    assert (before.value, after.value) == ("Sweden", "(no answer)")
+
+
+def test_another_graph_can_be_given_in_place_of_the_models_own(routing, saved_routing, bundle, tmp_path):
+    empty = GraphBundle(bundle.graph.without(range(len(bundle.graph))), bundle.transe, bundle.config)
+    empty.save(tmp_path / "empty")
+    before = routing.predict(TEXTS)
+    for knowledge in (empty, tmp_path / "empty"):
+        after = RootsModel.from_pretrained(saved_routing, knowledge=knowledge).predict(TEXTS)
+        assert before[0].evidence
+        assert not after[0].evidence
+        assert after[2:] == before[2:]
+
+
+def test_a_graph_that_the_head_cannot_walk_is_refused(questions, bundle, tmp_path):
+    from roots_kg.graph.transe import TransE
+    from roots_kg.graph.triples import KnowledgeGraph
+
+    questions.save_pretrained(tmp_path / "model")
+    graph = KnowledgeGraph.from_triples([("Graz", "lies_in", "Austria")])
+    other = GraphBundle(graph, TransE(2, 1, 16, reciprocal=True), bundle.config)
+    with pytest.raises(GraphError, match="adapt the task again with this graph"):
+        RootsModel.from_pretrained(tmp_path / "model", knowledge=other)
+
+
+@pytest.mark.parametrize("call", ["predict", "explain", "evaluate", "save_pretrained"])
+def test_a_model_that_was_not_adapted_says_so(encoder, routing_folder, tmp_path, call):
+    argument = {"evaluate": routing_folder / "test.jsonl", "save_pretrained": tmp_path / "model"}
+    with pytest.raises(UsageError, match=r"has no task yet.*adapt it first"):
+        getattr(RootsModel(encoder), call)(argument.get(call, TEXTS))
+    assert not (tmp_path / "model").exists()
+
+
+def test_adapting_with_the_same_shots_and_seed_gives_the_same_model(encoder, bundle, routing_folder):
+    task, states = Task.load(routing_folder), []
+    for seed in (1, 1, 2):
+        torch.manual_seed(len(states))
+        model = RootsModel(encoder, graph=bundle)
+        report = model.adapt(task, shots=3, seed=seed)
+        states.append((report.fit, model.head.state_dict(), model.predict(TEXTS)))
+    first, same, other = states
+    assert first[0] == same[0]
+    assert all(torch.equal(first[1][name], same[1][name]) for name in first[1])
+    assert first[2] == same[2]
+    assert not torch.equal(first[1]["weight"], other[1]["weight"])
+
+
+def test_adapting_uses_as_many_examples_as_asked_for(encoder, routing_folder):
+    model, task = RootsModel(encoder), Task.load(routing_folder)
+    assert model.adapt(task, shots=2).fit["examples"] == 6
+    assert model.adapt(task).fit["examples"] == len(read_records(task.train))
+    with pytest.raises(UsageError, match="at least 1, found 0"):
+        model.adapt(task, shots=0)
+
+
+def test_a_failed_adaptation_leaves_the_model_as_it_was(routing, routing_folder):
+    before = routing.predict(TEXTS)
+    one_class = [Record({"text": text, "label": "andes"}, routing_folder / "x.jsonl", 1) for text in TEXTS]
+    with pytest.raises(TaskError, match="one label only"):
+        routing.adapt(Task.load(routing_folder), one_class)
+    assert routing.predict(TEXTS) == before
+
+
+def test_a_task_made_in_python_needs_its_examples(encoder, tmp_path):
+    model, task = RootsModel(encoder), Task("mood", "classification")
+    with pytest.raises(TaskError, match="'mood' has no training examples"):
+        model.adapt(task)
+    pairs = [
+        ("What a lovely day", "good"),
+        ("I am so happy", "good"),
+        ("This is awful", "bad"),
+        ("I hate it", "bad"),
+    ]
+    model.adapt(task, [Record({"text": text, "label": label}, tmp_path, 1) for text, label in pairs])
+    assert [found.value for found in model.predict(["wonderful, thank you", "terrible"])] == ["good", "bad"]
+
+
+def test_evaluation_reports_the_metrics_of_the_task_over_all_examples(routing, routing_folder, examples):
+    path, done = routing_folder / "test.jsonl", []
+    report = routing.evaluate(path, progress=done.append)
+    predictions = routing.predict([record["text"] for record in examples.routing.test])
+    right = [
+        found.value == row["label"] for found, row in zip(predictions, examples.routing.test, strict=True)
+    ]
+    assert report.metrics.keys() == {"accuracy", "f1_macro"}
+    assert report.metrics["accuracy"] == pytest.approx(sum(right) / len(right))
+    assert report.n == sum(done) == len(right)
+    assert routing.evaluate(read_records(path)).metrics == report.metrics
+
+
+def test_a_very_long_and_an_empty_text_are_predicted_like_any_other(routing):
+    long = ("Telecommunications administration responsibilities in Wels. " * 2000)[:100_000]
+    found = routing.predict([long, "", TEXTS[0]])
+    assert found[0].value == found[2].value == "central"
+    assert found[1].value in routing.head.labels
+    assert routing.predict([]) == []
+
+
+def test_encoding_has_nothing_to_do_with_the_graph(routing, encoder):
+    assert torch.equal(routing.encode(TEXTS), encoder.encode(TEXTS))
+
+
+def test_a_model_folder_that_is_missing_or_no_model_is_an_error(tmp_path, bundle):
+    with pytest.raises(UsageError, match=r"there is no such model folder.*'roots-base'"):
+        RootsModel.from_pretrained(tmp_path / "none")
+    with pytest.raises(BundleError, match=r"has no config\.json"):
+        RootsModel.from_pretrained(tmp_path)
+    bundle.save(tmp_path / "graph")
+    with pytest.raises(BundleError, match="this is a 'graph' bundle, expected 'model'"):
+        RootsModel.from_pretrained(tmp_path / "graph")
+
+
+def test_every_expected_failure_is_a_roots_error(encoder, routing_folder):
+    with pytest.raises(RootsError, match="there is no head 'clasification'"):
+        RootsModel(encoder).adapt(Task("x", "clasification", train=routing_folder / "train.jsonl"))
