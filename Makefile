@@ -22,14 +22,17 @@ demo: .venv/installed
 	@$(BIN)/roots kg train geography --out $(DEMO)/geography
 	@echo; echo '$$ roots adapt region_routing --shots 5 --no-knowledge --out $(DEMO)/text-only'
 	@$(BIN)/roots adapt region_routing --shots 5 --no-knowledge --out $(DEMO)/text-only
+	@echo; echo '$$ roots evaluate $(DEMO)/text-only --test tasks/region_routing/test.jsonl'
 	@$(BIN)/roots evaluate $(DEMO)/text-only --test tasks/region_routing/test.jsonl
 	@echo; echo '$$ roots adapt region_routing --shots 5 --knowledge $(DEMO)/geography --out $(DEMO)/routing'
 	@$(BIN)/roots adapt region_routing --shots 5 --knowledge $(DEMO)/geography --out $(DEMO)/routing
+	@echo; echo '$$ roots evaluate $(DEMO)/routing --test tasks/region_routing/test.jsonl'
 	@$(BIN)/roots evaluate $(DEMO)/routing --test tasks/region_routing/test.jsonl
 	@echo; echo '$$ roots predict $(DEMO)/routing "my parcel to kärnten has not moved for a week" --explain'
 	@$(BIN)/roots predict $(DEMO)/routing "my parcel to kärnten has not moved for a week" --explain
 	@echo; echo '$$ roots adapt geo_questions --knowledge $(DEMO)/geography --out $(DEMO)/questions'
 	@$(BIN)/roots adapt geo_questions --knowledge $(DEMO)/geography --out $(DEMO)/questions
+	@echo; echo '$$ roots evaluate $(DEMO)/questions --test tasks/geo_questions/test.jsonl'
 	@$(BIN)/roots evaluate $(DEMO)/questions --test tasks/geo_questions/test.jsonl
 	@echo; echo '$$ roots predict $(DEMO)/questions "What money do people use in Bayern?" --explain'
 	@$(BIN)/roots predict $(DEMO)/questions "What money do people use in Bayern?" --explain

@@ -78,7 +78,7 @@ def train(
     if as_json:
         print_json({"metrics": result, "settings": asdict(transe), "seconds": seconds, "out": out})
         return
-    figures("TransE", {**result, "seconds": round(seconds["wall"], 1)})
+    figures("TransE", {**result, "seconds": f"{seconds['wall']:.1f}"})
     print(f"The graph and its vectors are in {out}")
 
 
