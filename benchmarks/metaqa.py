@@ -12,6 +12,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import torch
 from common import arguments, mean_and_spread, report, roots, write_task
 
 from roots_kg import RootsModel
@@ -57,7 +58,8 @@ def main() -> None:
             ours.append(metrics["hits@1"])
             answered.append(metrics["answered"])
             evidence.append(metrics["with_evidence"])
-            support = dev[seed * QUESTIONS : (seed + 1) * QUESTIONS]
+            drawn = torch.randperm(len(dev), generator=torch.Generator().manual_seed(seed))[:QUESTIONS]
+            support = [dev[index] for index in sorted(drawn.tolist())]  # as `--shots --seed` draws them
             order = (test_vectors @ encoder.encode([record["text"] for record in support]).T).argmax(dim=1)
             found = [support[index]["answers"][0] for index in order.tolist()]
             right = [answer in record["answers"] for answer, record in zip(found, test, strict=True)]

@@ -64,7 +64,7 @@ class Bundle:
             texts: for each text file name, its content.
         """
         for name, named in (tensors or {}).items():
-            save_file({key: value.contiguous() for key, value in named.items()}, folder / name)
+            save_file({key: value.contiguous().clone() for key, value in named.items()}, folder / name)
         for name, text in (texts or {}).items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
         nested = [path.parent for path in folder.glob("*/config.json")]  # a bundle in a bundle checks itself
@@ -201,12 +201,25 @@ def ensure_replaceable(target: Path, *, kind: str) -> None:
         return
     if not target.is_dir():
         raise BundleError("this is a file", path=target, hint="name a folder for the output")
-    if any(target.iterdir()) and not is_bundle(target, kind):
-        raise BundleError(
-            f"this folder holds something that is not a saved {kind}",
-            path=target,
-            hint="choose another folder",
-        )
+    if not any(target.iterdir()):
+        return
+    hint = "choose another folder"
+    if not is_bundle(target, kind):
+        message = f"this folder holds something that is not a saved {kind}"
+        raise BundleError(message, path=target, hint=hint)
+    stranger = _stranger(target)
+    if stranger is not None:
+        message = f"this is not part of the saved {kind} in this folder, and replacing that would lose it"
+        raise BundleError(message, path=stranger, hint=hint)
+
+
+def _stranger(bundle: Path) -> Path | None:
+    """Return a file of the folder that none of its bundles lists, if there is one."""
+    known = set()
+    for config in (bundle / "config.json", *bundle.glob("*/config.json")):
+        files = json.loads(config.read_text(encoding="utf-8")).get("files", {})
+        known |= {config, *(config.parent / name for name in files)}
+    return next((path for path in sorted(bundle.rglob("*")) if path.is_file() and path not in known), None)
 
 
 def _move_into_place(temporary: Path, target: Path) -> None:

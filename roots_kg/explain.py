@@ -104,9 +104,9 @@ def explain_predictions(
         explanations.append(
             Explanation(
                 text,
-                prediction.value,
+                head.display(prediction.value),
                 prediction.probability,
-                prediction.ranked,
+                tuple((head.display(value), probability) for value, probability in prediction.ranked),
                 _links(graph, encoded, index),
                 () if graph is None else _evidence(head, encode, graph, text, prediction),
                 tuple(

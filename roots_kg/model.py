@@ -17,7 +17,7 @@ from roots_kg.adaptation.task import Record, Task, read_records
 from roots_kg.bundle import Bundle, atomic_folder, checked
 from roots_kg.config import from_mapping, to_mapping
 from roots_kg.encoding.text_encoder import TextEncoder
-from roots_kg.errors import BundleError, ConfigError, TaskError, UsageError
+from roots_kg.errors import BundleError, ConfigError, TaskError, UsageError, nearest
 from roots_kg.explain import Explanation, explain_predictions
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder
 from roots_kg.fusion.layer import FusionConfig
@@ -29,7 +29,7 @@ from roots_kg.weights import PRETRAINED
 __all__ = ["AdaptReport", "EvaluationReport", "RootsModel"]
 
 KIND = "model"
-TEXTS_AT_A_TIME = 1024
+TEXTS_AT_A_TIME = 256
 
 Progress = Callable[[int], None]
 
@@ -142,7 +142,17 @@ class RootsModel:
         encoder = TextEncoder.from_pretrained(settings.encoder)
         model = cls(encoder, settings.encoder, graph, settings.retrieval, settings.fusion)
         task = Task(**{key: getattr(settings.task, key) for key in _TaskSettings.__dataclass_fields__})
-        head = get_head(task.head)(task, encoder.hidden_size, model.knowledge, settings.head)
+        try:
+            head: Head = get_head(task.head)(task, encoder.hidden_size, model.knowledge, settings.head)
+            known = head.settings()
+        except (ValueError, TypeError, AttributeError) as error:
+            message = f"the settings of the head {task.head!r} are damaged: {error}"
+            raise BundleError(message, path=bundle.path / "config.json") from error
+        for key in settings.head:
+            if key not in known:
+                message = f"unknown key {key!r} in the settings of the head"
+                raise BundleError(message, path=bundle.path / "config.json", hint=nearest(key, known))
+        _check_dimension(bundle, graph)
         try:
             head.load_state_dict(bundle.tensors("head.safetensors"))
             if model.layers.fusion is not None and settings.knowledge:
@@ -289,6 +299,18 @@ class RootsModel:
     ) -> EncodedTexts:
         encoded: EncodedTexts = self.layers(texts, without, fuse=head.reads_fusion, ask=head.reads_questions)
         return encoded
+
+
+def _check_dimension(bundle: Bundle, graph: GraphBundle | None) -> None:
+    """Refuse a graph whose vectors have another dimension than the saved fusion layer expects."""
+    if graph is None or not (bundle.path / "fusion.safetensors").is_file():
+        return
+    expected = bundle.tensors("fusion.safetensors")["entity_map.weight"].shape[1]
+    if graph.config.dimension != expected:
+        raise UsageError(
+            f"the graph's vectors have {graph.config.dimension} dimensions, the model's had {expected}",
+            hint=f"train the graph with `--dimension {expected}`, or adapt again with this graph",
+        )
 
 
 def _parts(texts: Sequence[str], progress: Progress | None) -> Iterator[Sequence[str]]:

@@ -59,8 +59,11 @@ class Workspace:
             raise UsageError("this is a file, not a folder", path=root)
         if any((root / folder).exists() for folder in FOLDERS):
             raise UsageError("this is a workspace already", path=root, hint="choose another folder")
-        for folder in FOLDERS:
-            (root / folder).mkdir(parents=True)
+        try:
+            for folder in FOLDERS:
+                (root / folder).mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"a workspace cannot be made here: {error.strerror}", path=root) from error
         return cls(root)
 
     def task_folders(self) -> list[Path]:
@@ -90,11 +93,11 @@ class Workspace:
             DataError: if there is no such graph; the message names the nearest.
         """
         for path in (Path(graph), self.root / "knowledge" / graph):
-            if os.path.isfile(path):
-                return GraphFiles((path,))
-            triples = path / "triples.tsv"
+            triples = path / "triples.tsv" if os.path.isdir(path) else path
             if os.path.isfile(triples):
-                aliases = path / "aliases.tsv"
+                aliases = triples.with_name("aliases.tsv")
+                if triples.name != "triples.tsv":
+                    return GraphFiles((triples,))
                 return GraphFiles((triples,), aliases if aliases.is_file() else None)
         if os.path.isdir(graph):
             raise DataError("this folder has no triples.tsv", path=graph)

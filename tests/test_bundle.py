@@ -141,11 +141,17 @@ def test_a_bundle_is_known_by_its_kind(bundle, tmp_path):
 
 
 def test_a_new_bundle_replaces_the_old_one_whole(bundle):
-    (bundle / "stray.txt").write_text("from an older release")
     save(bundle, value=2.0)
     assert Bundle.read(bundle, "graph").tensors("numbers.safetensors")["a"][0, 0] == 2
-    assert not (bundle / "stray.txt").exists()
     assert list(bundle.parent.iterdir()) == [bundle]
+
+
+def test_a_bundle_beside_which_a_person_left_a_file_is_not_replaced(bundle):
+    (bundle / "my-notes.txt").write_text("not to be lost")
+    with pytest.raises(BundleError, match=r"my-notes\.txt"):
+        save(bundle, value=2.0)
+    assert (bundle / "my-notes.txt").read_text() == "not to be lost"
+    assert Bundle.read(bundle, "graph").tensors("numbers.safetensors")["a"][0, 0] != 2
 
 
 def test_a_system_without_atomic_exchange_replaces_a_bundle_too(bundle, monkeypatch):

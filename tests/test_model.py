@@ -7,6 +7,7 @@ import torch
 from roots_kg.adaptation.task import Record, Task, read_records
 from roots_kg.errors import BundleError, GraphError, RootsError, TaskError, UsageError
 from roots_kg.graph.store import GraphBundle
+from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.model import RootsModel
 
 TEXTS = ["The parcel to Wels never arrived.", "Our office in Kiruna is closed.", "", "Nothing known"]
@@ -207,6 +208,42 @@ def test_a_very_long_and_an_empty_text_are_predicted_like_any_other(routing):
     assert found[0].value == found[2].value == "central"
     assert found[1].value in routing.head.labels
     assert routing.predict([]) == []
+
+
+def test_a_question_of_100_000_characters_is_read_around_its_first_mentions(questions):
+    long = ("In which country is Kalmar? " * 5000)[:100_000]
+    assert questions.predict([long])[0].value == "Sweden"
+
+
+def test_a_text_without_links_is_classified_bit_for_bit_as_without_a_graph(encoder, bundle, routing_folder):
+    task = Task.load(routing_folder)
+    models = [RootsModel(encoder, graph=graph) for graph in (bundle, None)]
+    for model in models:
+        model.adapt(task)
+    with_graph, without = models
+    assert with_graph.head.knowledge_weight > 0
+    texts = ["Nothing here is known.", "", "The invoice is wrong."]
+    assert torch.equal(*(model.head(model.layers(texts)) for model in models))
+    assert with_graph.predict(texts) == without.predict(texts)
+
+
+def test_a_graph_of_another_dimension_is_refused_with_the_way_out(saved_routing, bundle):
+    config = TransEConfig(dimension=8)
+    graph = bundle.graph
+    other = GraphBundle(graph, TransE(graph.num_entities, graph.num_relations, 8, reciprocal=True), config)
+    with pytest.raises(UsageError, match="8 dimensions, the model's had 16"):
+        RootsModel.from_pretrained(saved_routing, knowledge=other)
+
+
+@pytest.mark.parametrize(("key", "value"), [("scael", 3), ("scale", "loud")])
+def test_damaged_settings_of_the_head_are_refused(routing, tmp_path, key, value):
+    routing.save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["settings"]["head"][key] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(BundleError, match=r"config\.json"):
+        RootsModel.from_pretrained(tmp_path / "model")
 
 
 def test_encoding_has_nothing_to_do_with_the_graph(routing, encoder):

@@ -80,7 +80,7 @@ def test_a_graph_is_found_by_name_by_folder_and_by_file(workspace, tmp_path):
         assert workspace.graph_files(graph) == GraphFiles((triples,))
     (folder / "aliases.tsv").touch()
     assert workspace.graph_files("geography") == GraphFiles((triples,), folder / "aliases.tsv")
-    assert workspace.graph_files(str(triples)).aliases is None
+    assert workspace.graph_files(str(triples)).aliases == folder / "aliases.tsv"
 
 
 def test_an_unknown_graph_is_refused_with_the_nearest_name(workspace):

@@ -19,6 +19,9 @@ from torch.nn import functional
 __all__ = ["FewShotConfig", "LinearFit", "Trust", "choose_trust", "features", "fit_linear"]
 
 
+ROUNDING = 1e-4
+"""A sum of vectors of length 1 that is shorter than this is taken for zero."""
+
 TEMPERATURES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """What cosines are multiplied by when leave-one-out judges them; 0 knows nothing and never errs by much."""
 
@@ -55,13 +58,11 @@ class Trust:
         name_weight: how much label names count; the prototype counts 1.
         knowledge_weight: p, the graph's share in a cosine; the text has 1 − p.
         accuracy: the leave-one-out accuracy of that choice.
-        text_only_accuracy: the leave-one-out accuracy of the best choice without knowledge.
     """
 
     name_weight: float
     knowledge_weight: float
     accuracy: float
-    text_only_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,14 @@ def choose_trust(
     text_names: Tensor,
     knowledge_names: Tensor,
     config: FewShotConfig,
-) -> Trust:
+) -> tuple[Trust, Trust]:
     """Choose how much to trust label names and knowledge, by leave-one-out.
 
     Every pair of weights is judged by the mean log-probability that the prototypes give to each support
-    example when that example is left out of its own prototype, at the temperature that suits the pair best:
-    what counts is what is known, not how loudly. Knowledge is trusted only if it beats the best choice
-    without it by more than one standard error of the difference, so that noise in a small support set does
-    not let a useless graph in.
+    example when that example is left out of its own prototype (though not out of the centre), at the
+    temperature that suits the pair best: what counts is what is known, not how loudly. Knowledge is trusted
+    only if it beats the best choice without it by more than one standard error of the difference, so that
+    noise in a small support set does not let a useless graph in.
 
     Args:
         text: (B, a) vectors of the support texts.
@@ -129,6 +130,9 @@ def choose_trust(
         text_names: (N, a) vectors of the label names.
         knowledge_names: (N, b) knowledge vectors of the label names.
         config: the candidates.
+
+    Returns:
+        The choice, and the best choice without knowledge (the same one where knowledge is not trusted).
     """
     text_cosines = {w: _left_out_cosines(text, labels, text_names, w) for w in config.name_weights}
     linked = bool(knowledge.any())
@@ -152,7 +156,8 @@ def choose_trust(
         error = difference.std() / len(difference) ** 0.5 if len(difference) > 1 else difference.abs().max()
         if difference.mean() > error:
             chosen = best[True]
-    return Trust(chosen[0], chosen[1], chosen[3], without[3])
+    choice, text_only = (Trust(best[0], best[1], best[3]) for best in (chosen, without))
+    return choice, text_only
 
 
 def fit_linear(inputs: Tensor, labels: Tensor, start: Tensor, config: FewShotConfig) -> LinearFit:
@@ -228,8 +233,9 @@ def _left_out_cosines(vectors: Tensor, labels: Tensor, names: Tensor, name_weigh
     means = class_means(vectors, labels, num_classes)
     weights = functional.normalize(functional.normalize(means, dim=1) + name_weight * names, dim=1)
     cosines = vectors @ weights.T
-    counts = torch.bincount(labels, minlength=num_classes)[labels, None]
-    others = means[labels] * counts - vectors
+    sums = torch.zeros(num_classes, vectors.shape[1]).index_add(0, labels, vectors)
+    others = sums[labels] - vectors
+    others[others.norm(dim=1) < ROUNDING] = 0.0  # nothing is left, and normalising would make noise of it
     own = functional.normalize(others, dim=1) + name_weight * names[labels]
     cosines[torch.arange(len(labels)), labels] = (vectors * functional.normalize(own, dim=1)).sum(dim=1)
     return cosines

@@ -43,7 +43,18 @@ class Record:
         if not isinstance(value, str):
             found = "missing" if key not in self.fields else f"{value!r}, not a text"
             raise self.error(f"{key!r} is {found}")
+        if not is_text(value):
+            raise self.error(f"{key!r} holds half a surrogate pair, which is no character")
         return value
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Raise if the line has `key`, which the head does not read.
+
+        Raises:
+            TaskError: if it has.
+        """
+        if key in self.fields:
+            raise self.error(f"{key!r} is not supported: {reason}")
 
     def texts(self, key: str) -> list[str]:
         """Return the list of strings under `key`.
@@ -126,6 +137,11 @@ class Task:
         )
 
 
+def is_text(text: str) -> bool:
+    """Tell whether a string can be encoded, which undecodable bytes and lone surrogates cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def label_text(label: str) -> str:
     """Return a label as words: underscores become spaces."""
     return " ".join(label.replace("_", " ").split())
@@ -160,7 +176,7 @@ def _records(path: Path) -> Iterator[Record]:
                 raise TaskError(
                     f"not UTF-8: byte 0x{line[error.start]:02x}", path=path, line=number
                 ) from error
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise TaskError(f"not a JSON object: {error}", path=path, line=number) from error
             if not isinstance(fields, dict):
                 raise TaskError(f"expected a JSON object, found {fields!r:.80}", path=path, line=number)

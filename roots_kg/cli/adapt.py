@@ -30,7 +30,7 @@ def adapt(
         int | None,
         typer.Option(help="Examples of each class (in all, for heads without classes); default: all."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw of examples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the draw of examples.")] = 0,
     trust_task_code: Annotated[
         bool, typer.Option("--trust-task-code", help="Run the task folder's head.py, if it has one.")
     ] = False,
@@ -50,12 +50,15 @@ def adapt(
     ensure_replaceable(out, kind=KIND)
     folder = Workspace.find().task_folder(task)
     chosen = Task.load(folder)
-    if trust_task_code and (folder / "head.py").is_file():
+    has_code = (folder / "head.py").is_file()
+    if trust_task_code and has_code:
         load_task_code(folder / "head.py")
     try:
         get_head(chosen.head)
     except UsageError as error:
-        raise UsageError(error.message, path=folder / "task.yaml", hint=error.hint) from error
+        untrusted = has_code and not trust_task_code
+        hint = "its head.py runs only with --trust-task-code" if untrusted else error.hint
+        raise UsageError(error.message, path=folder / "task.yaml", hint=hint) from error
     graph = None if no_knowledge else _graph(chosen, knowledge)
     model = RootsModel.from_pretrained("roots-base", knowledge=graph)
     report = model.adapt(chosen, shots=shots, seed=seed)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from roots_kg.cli.code import TaskCodeOption, trust_code_of
 from roots_kg.cli.output import JsonOption, figures, print_json, progress_bar
 
 
@@ -16,6 +17,7 @@ def evaluate(
     knowledge: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
     ] = None,
+    task_code: TaskCodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a model by the task's metrics.
@@ -26,6 +28,7 @@ def evaluate(
     from roots_kg.model import RootsModel
 
     records = read_records(test)
+    trust_code_of(task_code)
     loaded = RootsModel.from_pretrained(model, knowledge=knowledge)
     with progress_bar("texts", len(records)) as advance:
         report = loaded.evaluate(records, progress=advance)

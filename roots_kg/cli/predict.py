@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roots_kg.cli.code import TaskCodeOption, trust_code_of
 from roots_kg.cli.output import JsonOption, print_json, progress_bar, table
 from roots_kg.errors import UsageError
 
@@ -27,18 +28,22 @@ def predict(
     knowledge: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
     ] = None,
+    task_code: TaskCodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predict for texts; with --explain, show which triples were used and what each was worth.
 
     Example: roots predict runs/routing "My parcel to Steiermark is late" --explain
     """
-    from roots_kg.adaptation.task import read_records
+    from roots_kg.adaptation.task import is_text, read_records
     from roots_kg.model import RootsModel
 
     if bool(texts) == (input_file is not None):
         raise UsageError("give either texts or --input")
+    if not all(map(is_text, texts or ())):
+        raise UsageError("a text is not UTF-8")
     inputs = texts or [record.text("text") for record in read_records(input_file or Path())]
+    trust_code_of(task_code)
     loaded = RootsModel.from_pretrained(model, knowledge=knowledge)
     with progress_bar("texts", len(inputs)) as advance:
         if explain:

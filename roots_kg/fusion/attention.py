@@ -54,7 +54,7 @@ class InteractiveAttention(nn.Module):
         logits = logits.masked_fill(~token_mask[:, None, :], -torch.inf)
         heard = _with_null(logits, self.node_null).softmax(dim=-1)
         nodes = nodes + self.node_update(heard[..., 1:] @ tokens)
-        prior = (mass * (1 - heard[..., 0])).log()
+        prior = mass.log() + (1 - heard[..., 0]).clamp_min(1e-9).log()
 
         queries = functional.normalize(self.token_query(tokens), dim=-1)
         logits = (

@@ -29,6 +29,9 @@ __all__ = ["EncodedTexts", "Knowledge", "KnowledgeEncoder"]
 MENTION_STAND_IN = "this"
 """What a mention is replaced by when it is asked what a text says about it, whatever it is called."""
 
+MOST_QUESTIONS, QUESTION_REACH = 32, 300
+"""Of how many mentions of a text it is asked, and how many characters on either side of one are read."""
+
 
 @dataclass(frozen=True)
 class EncodedTexts:
@@ -43,8 +46,9 @@ class EncodedTexts:
         features: (N, 2d), of length 1; the graph has no part in them.
         knowledge: (N, d), the normalised sum over tokens of g ⊙ W k; zero where nothing is linked.
         mentions: for each text, what was found in it.
-        questions: for each text, (mentions, 2d), the features of the text with that mention replaced by
-            `MENTION_STAND_IN`: what is said about it. Empty unless asked for.
+        questions: for each text, (mentions, 2d), the features of what stands around each of its first
+            `MOST_QUESTIONS` mentions, with the mention replaced by `MENTION_STAND_IN`: what is said about
+            it. Empty unless asked for.
         subgraphs: for each text, the part of the graph that was retrieved, or None.
         attention: for each text, (M,), the share of its tokens' attention that each node received, or None.
         gates: for each text, for each token its first character, the one after its last, and how much
@@ -189,10 +193,9 @@ class KnowledgeEncoder(nn.Module):
         return subgraphs
 
     def _ask(self, texts: Sequence[str], mentions: Sequence[Sequence[Mention]]) -> list[Tensor]:
+        mentions = [found[:MOST_QUESTIONS] for found in mentions]
         questions = [
-            f"{text[: mention.best.start]}{MENTION_STAND_IN}{text[mention.best.end :]}"
-            for text, found in zip(texts, mentions, strict=True)
-            for mention in found
+            _about(text, mention) for text, found in zip(texts, mentions, strict=True) for mention in found
         ]
         features = torch.zeros(len(questions), 2 * self.encoder.hidden_size)
         for batch, last, middle in self.encoder.hidden_states(questions):
@@ -239,6 +242,13 @@ class KnowledgeEncoder(nn.Module):
             for (start, end), gate in zip(row.offsets.tolist(), gates[position].tolist(), strict=False):
                 if end > start:
                     result.gates[row.text].append((start, end, gate))
+
+
+def _about(text: str, mention: Mention) -> str:
+    """Return what stands around a mention, the mention itself replaced."""
+    start, end = mention.best.start, mention.best.end
+    before, after = text[max(0, start - QUESTION_REACH) : start], text[end : end + QUESTION_REACH]
+    return f"{before}{MENTION_STAND_IN}{after}"
 
 
 def _add_features(features: Tensor, batch: TokenBatch, last: Tensor, middle: Tensor) -> None:

@@ -42,11 +42,13 @@ class Fused:
     """What the graph gave to the tokens of a batch of rows.
 
     Args:
-        knowledge: (B, L, d), g ⊙ W k; the fused states are h' = h + knowledge.
+        states: (B, L, d), h' = h + g ⊙ W k.
+        knowledge: (B, L, d), g ⊙ W k.
         gate: (B, L, d), g.
         attention: (B, L, M), how much each token took from each node; the null slot holds the rest.
     """
 
+    states: Tensor
     knowledge: Tensor
     gate: Tensor
     attention: Tensor
@@ -114,4 +116,4 @@ class FusionLayer(nn.Module):
         mass = [torch.from_numpy(subgraph.mass).to(tokens) for subgraph in subgraphs]
         taken, weights = self.attention(tokens, token_mask, padded, pad_sequence(mass, batch_first=True))
         knowledge, gate = self.gate(tokens, taken)
-        return Fused(knowledge, gate, weights)
+        return Fused(tokens + knowledge, knowledge, gate, weights)

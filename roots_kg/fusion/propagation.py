@@ -12,9 +12,9 @@ __all__ = ["RelationalPropagation"]
 class RelationalPropagation(MessagePassing):  # type: ignore[misc]
     """One step in which every node hears from its neighbours through the relations between them.
 
-    x'_i = (x_i + σ(β) · mean_{(j, r) → i} U(x_j + e_r)) / (1 + σ(β)), where e_r is the relation's vector,
-    negated where the edge is walked from tail to head (the translation of TransE, as a composition in the
-    sense of CompGCN, Vashishth et al. 2020, arXiv:1911.03082). U starts as the identity and β at 0.
+    x'_i = (x_i + σ(β) · mean_{(j, r) → i} U(x_j + e_r)) / (1 + σ(β)), where e_r takes the
+    neighbour to where i should be (the translation of TransE, as a composition in the sense of CompGCN,
+    Vashishth et al. 2020, arXiv:1911.03082; see `TransE.translations`). U starts as the identity and β at 0.
 
     Args:
         size: d.

@@ -89,11 +89,11 @@ class Linker:
         self.graph = graph
         names: dict[str, list[tuple[int, str, bool]]] = {}
         for entity_id, key in enumerate(graph.entities):
-            aliases = graph.aliases.get(key) or (key,)
-            for rank, alias in enumerate(aliases):
+            for alias in dict.fromkeys((*graph.aliases.get(key, ()), key)):
                 pattern = "".join(_wrapped(alias))
                 if pattern:
-                    names.setdefault(pattern, []).append((entity_id, alias, rank == 0))
+                    is_name = alias in (key, graph.name(entity_id))
+                    names.setdefault(pattern, []).append((entity_id, alias, is_name))
         self._names = list(names.values())
         self._automaton = AhoCorasick(list(names), matchkind=MatchKind.LeftmostLongest)
 

@@ -101,22 +101,33 @@ def find_chain(
 ) -> list[int]:
     """Return the triples of one walk from `start` along `directions` to `end`, or [] if there is none.
 
-    Of several, the one whose entities have the lowest ids.
+    Like `walk`, it never comes back to `start`. Of several, the one whose entities have the lowest ids.
     """
+    return _chain(graph, start, directions, end, frozenset(without), start)
+
+
+def _chain(
+    graph: KnowledgeGraph,
+    here: int,
+    directions: Sequence[int],
+    end: int,
+    without: Collection[int],
+    start: int,
+) -> list[int]:
     if not directions:
         return []
     adjacency = graph.adjacency
-    first, last = adjacency.start[start], adjacency.start[start + 1]
+    first, last = adjacency.start[here], adjacency.start[here + 1]
     for position in range(
         *(first + np.searchsorted(adjacency.direction[first:last], [directions[0], directions[0] + 1]))
     ):
         triple, neighbour = int(adjacency.triple[position]), int(adjacency.neighbour[position])
-        if triple in without:
+        if triple in without or neighbour == start:
             continue
         if len(directions) == 1:
             if neighbour == end:
                 return [triple]
-        elif rest := find_chain(graph, neighbour, directions[1:], end, without):
+        elif rest := _chain(graph, neighbour, directions[1:], end, without, start):
             return [triple, *rest]
     return []
 

@@ -79,11 +79,13 @@ class Retriever:
         """Return the subgraph around some entities.
 
         Args:
-            seeds: the linked entities and their weights, above 0; at least one.
+            seeds: the linked entities and their weights, above 0; at least one. Of more than
+                `config.max_nodes`, those of least weight are left out.
             without: triples to treat as if they were not in the graph.
         """
-        total = sum(seeds.values())
-        frontier = {entity: weight / total for entity, weight in seeds.items()}
+        first = sorted(seeds, key=lambda entity: (-seeds[entity], entity))[: self.config.max_nodes]
+        total = sum(seeds[entity] for entity in first)
+        frontier = {entity: seeds[entity] / total for entity in first}
         mass = dict(frontier)
         edges: list[tuple[Ids, Ids, Ids, Ids]] = []
         expanded: set[int] = set()

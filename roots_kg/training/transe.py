@@ -55,6 +55,7 @@ def train_transe(
     module = TransEModule(model, graph, config)
     batches = TripleBatches(len(graph), config.batch_size, config.seed)
     options: dict[str, Any] = {
+        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",  # other devices lack sparse gradients
         "max_epochs": config.epochs,
         "logger": False,
         "enable_checkpointing": False,

@@ -53,7 +53,7 @@ def test_leave_one_out_accuracy_on_noise_is_no_better_than_chance():
     generator, labels, _ = support(8)
     noise, nothing = unit(len(labels), SIZE, generator=generator), torch.zeros(len(labels), SIZE)
     names = torch.zeros(CLASSES, SIZE)
-    trust = choose_trust(noise, nothing, labels, names, names, FewShotConfig())
+    trust, _ = choose_trust(noise, nothing, labels, names, names, FewShotConfig())
     assert trust.accuracy < 0.5
     included = noise @ functional.normalize(few_shot.class_means(noise, labels, CLASSES), dim=1).T
     assert (included.argmax(dim=1) == labels).float().mean() > 0.8
@@ -65,9 +65,9 @@ def test_random_knowledge_beside_good_text_is_not_trusted(seed):
     text = around(centres, labels, 0.8, generator)
     noise = unit(len(labels), SIZE, generator=generator)
     nothing = torch.zeros(CLASSES, SIZE)
-    trust = choose_trust(text, noise, labels, nothing, nothing, FewShotConfig())
+    trust, text_only = choose_trust(text, noise, labels, nothing, nothing, FewShotConfig())
     assert trust.knowledge_weight == 0
-    assert trust.accuracy == trust.text_only_accuracy
+    assert trust == text_only
 
 
 def test_random_knowledge_beside_poor_text_is_seldom_trusted():
@@ -77,7 +77,7 @@ def test_random_knowledge_beside_poor_text_is_seldom_trusted():
         text = around(centres, labels, 2.0, generator)
         noise = unit(len(labels), SIZE, generator=generator)
         nothing = torch.zeros(CLASSES, SIZE)
-        trust = choose_trust(text, noise, labels, nothing, nothing, FewShotConfig())
+        trust, _ = choose_trust(text, noise, labels, nothing, nothing, FewShotConfig())
         trusted += trust.knowledge_weight > 0
     assert trusted <= 9  # one standard error lets in about one in seven; no margin at all, one in three
 
@@ -88,25 +88,25 @@ def test_knowledge_that_tells_the_classes_apart_where_text_cannot_is_trusted(see
     text = unit(len(labels), SIZE, generator=generator)
     knowledge = around(centres, labels, 0.5, generator)
     nothing = torch.zeros(CLASSES, SIZE)
-    trust = choose_trust(text, knowledge, labels, nothing, nothing, FewShotConfig())
+    trust, text_only = choose_trust(text, knowledge, labels, nothing, nothing, FewShotConfig())
     assert trust.knowledge_weight > 0
     assert trust.accuracy == 1.0
-    assert trust.text_only_accuracy < 0.7
+    assert text_only.accuracy < 0.7
 
 
 def test_without_any_knowledge_its_weight_is_zero():
     generator, labels, centres = support(3)
     text, nothing = around(centres, labels, 0.5, generator), torch.zeros(len(labels), SIZE)
     names = torch.zeros(CLASSES, SIZE)
-    assert choose_trust(text, nothing, labels, names, names, FewShotConfig()).knowledge_weight == 0
+    assert choose_trust(text, nothing, labels, names, names, FewShotConfig())[0].knowledge_weight == 0
 
 
 def test_label_names_are_trusted_where_they_say_what_the_class_is_and_not_where_they_mislead():
     generator, labels, centres = support(2)
     text, nothing = around(centres, labels, 1.5, generator), torch.zeros(len(labels), SIZE)
     no_names = torch.zeros(CLASSES, SIZE)
-    good = choose_trust(text, nothing, labels, centres, no_names, FewShotConfig())
-    misleading = choose_trust(text, nothing, labels, centres.roll(1, dims=0), no_names, FewShotConfig())
+    good, _ = choose_trust(text, nothing, labels, centres, no_names, FewShotConfig())
+    misleading, _ = choose_trust(text, nothing, labels, centres.roll(1, dims=0), no_names, FewShotConfig())
     assert good.name_weight == 1.0
     assert misleading.name_weight == 0.0
     assert good.accuracy > misleading.accuracy
@@ -116,14 +116,14 @@ def test_only_weights_among_the_candidates_are_chosen():
     generator, labels, centres = support(3)
     text = around(centres, labels, 1.0, generator)
     config = FewShotConfig(name_weights=(0.3,), knowledge_weights=(0.0, 0.7))
-    trust = choose_trust(text, around(centres, labels, 0.1, generator), labels, centres, centres, config)
+    trust, _ = choose_trust(text, around(centres, labels, 0.1, generator), labels, centres, centres, config)
     assert (trust.name_weight, trust.knowledge_weight) == (0.3, 0.7)
 
 
 def test_the_fit_starts_from_prototypes_plus_names_with_knowledge_beside_them():
     generator = torch.Generator().manual_seed(0)
     text, text_names, knowledge, knowledge_names = unit(4, 2, 8, generator=generator)
-    trust = Trust(name_weight=0.5, knowledge_weight=0.64, accuracy=1.0, text_only_accuracy=1.0)
+    trust = Trust(name_weight=0.5, knowledge_weight=0.64, accuracy=1.0)
     start = few_shot.initial_weights((3 * text, text_names), (5 * knowledge, knowledge_names), trust)
     first, second = text + 0.5 * text_names, knowledge + 0.5 * knowledge_names
     torch.testing.assert_close(start[:, :8], 0.6 * functional.normalize(first, dim=1))
@@ -217,3 +217,14 @@ def test_the_draw_of_the_support_depends_on_the_seed_alone():
     torch.manual_seed(2)
     assert sample_support(labels, 5, seed=3) == first
     assert len({tuple(sample_support(labels, 5, seed=seed)) for seed in range(5)}) == 5
+
+
+def test_an_example_that_is_alone_in_its_class_leaves_nothing_behind():
+    """Ten examples a class, of which one has knowledge: without it, its class knows nothing."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(2).repeat_interleave(10)
+    knowledge = torch.zeros(20, 64)
+    knowledge[0] = functional.normalize(torch.randn(64, generator=generator), dim=0)
+    names = functional.normalize(torch.randn(2, 64, generator=generator), dim=1)
+    cosines = few_shot._left_out_cosines(knowledge, labels, names, 1.0)
+    assert cosines[0, 0] == pytest.approx(float(knowledge[0] @ names[0]), abs=1e-6)

@@ -78,4 +78,22 @@ def test_the_code_of_a_task_runs_only_when_it_is_trusted(roots, write_task, exam
     refused = roots(*command)
     assert refused.code == 2
     assert "there is no head 'shouting'" in refused.err
+    assert "--trust-task-code" in refused.err
     assert roots(*command, "--trust-task-code").code == 0
+
+
+def test_a_model_whose_head_a_task_defines_asks_for_its_code_to_be_trusted(
+    shell, write_task, examples, tmp_path
+):
+    folder = write_task(tmp_path / "own", {"head": "whispering"}, examples.routing.train)
+    (folder / "head.py").write_text(
+        "from roots_kg.adaptation.heads.classification import ClassificationHead\n"
+        "from roots_kg.registry import register_head\n\n\n"
+        "@register_head('whispering')\n"
+        "class WhisperingHead(ClassificationHead):\n    pass\n"
+    )
+    shell("adapt", folder, "--shots", 1, "--out", tmp_path / "out", "--trust-task-code")
+    refused = shell("predict", tmp_path / "out", "hello")
+    assert refused.code == 2
+    assert "there is no head 'whispering'" in refused.err
+    assert shell("predict", tmp_path / "out", "hello", "--trust-code-of", folder).code == 0

@@ -122,3 +122,12 @@ def test_a_padded_node_receives_exactly_nothing_and_leaves_the_others_as_they_ar
     assert not weights[..., NODES:].any()
     torch.testing.assert_close(weights[..., :NODES], expected_weights, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(taken, expected_taken, atol=1e-6, rtol=1e-5)
+
+
+def test_gradients_stay_finite_where_nodes_are_padded(inputs):
+    with torch.inference_mode(mode=False):
+        layer = InteractiveAttention(SIZE)
+        tokens, mask, nodes, _ = (part.clone() for part in inputs)
+        mass = torch.tensor([[0.6, 0.4, 0.0, 0.0]])
+        layer(tokens, mask, nodes, mass)[0].sum().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())

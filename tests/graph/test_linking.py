@@ -52,7 +52,11 @@ def test_case_matters_little_but_the_right_case_scores_higher():
 def test_a_second_name_scores_a_little_less_than_the_first():
     link = linker("Q40", "Q1", aliases={"Q40": ["Austria", "Österreich"]}).link
     assert link("near Österreich")[0].best.score < link("near Austria")[0].best.score
-    assert link("near Q40") == []
+
+
+def test_an_entity_is_found_by_its_key_however_many_names_it_has():
+    link = linker("Austria", aliases={"Austria": ["Republic of Austria"]}).link
+    assert [found.best.entity_id for found in link("Austria, or the Republic of Austria")] == [0, 0]
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])

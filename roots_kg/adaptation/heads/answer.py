@@ -90,6 +90,7 @@ class AnswerHead(Head):
 
     def example(self, record: Record) -> Example:
         """Read {"text", "answers"}; answers are names or keys of entities of the graph."""
+        record.refuse("topic", "the linker finds it in the text")
         answers = []
         for name in record.texts("answers"):
             try:
@@ -160,6 +161,11 @@ class AnswerHead(Head):
         share = scores[:, self.graph.entity_ids[value]] / scores.sum(dim=1).clamp_min(1e-30)
         return [float(value) for value in share]
 
+    def display(self, value: str) -> str:
+        """Return the name of the entity whose key is `value`."""
+        ids = self.graph.entity_ids
+        return self.graph.label(ids[value]) if value in ids else value
+
     def metrics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
         """Return Hits@1, the share of questions whose first answer is right, and how many had a path."""
         ids = self.graph.entity_ids
@@ -220,7 +226,7 @@ class AnswerHead(Head):
     def _topics(self, encoded: EncodedTexts, index: int) -> list[Topic]:
         topics = []
         questions = few_shot.centred(encoded.questions[index], self.centre)
-        for mention, question in zip(encoded.mentions[index], questions, strict=True):
+        for mention, question in zip(encoded.mentions[index], questions, strict=False):
             share = 1 / len(mention.candidates)
             for link in mention.candidates:
                 topics.append(Topic(link.entity_id, share * link.score**LINK_SHARPNESS, question))

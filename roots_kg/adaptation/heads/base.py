@@ -136,6 +136,10 @@ class Head(nn.Module, ABC):
     def settings(self) -> dict[str, Any]:
         """Return what `__init__` needs to build this head again, as plain data."""
 
+    def display(self, value: str) -> str:
+        """Return what a person is shown for the answer `value`."""
+        return value
+
     def judge(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
         """Judge predictions by the task's metrics.
 

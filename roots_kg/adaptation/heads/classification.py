@@ -24,13 +24,17 @@ RANKED = 5
 class ClassificationHead(Head):
     """Logits = scale · (x Wᵀ + b), x being the centred text features and the knowledge vector side by side.
 
-    The centre is the mean of the support set. See `roots_kg.adaptation.few_shot` for how W and b are fitted.
+    The centre is the mean of the support set. A text in which nothing is linked is classified by weights that
+    were fitted to the text features alone, and so exactly as it would be without a graph. See
+    `roots_kg.adaptation.few_shot` for how weights are fitted.
     """
 
     default_metrics = ("accuracy", "f1_macro")
 
     weight: Tensor
     bias: Tensor
+    text_weight: Tensor
+    text_bias: Tensor
     centre: Tensor
 
     def __init__(
@@ -43,6 +47,8 @@ class ClassificationHead(Head):
         self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
         self.register_buffer("weight", torch.zeros(len(self.labels), 3 * size))
         self.register_buffer("bias", torch.zeros(len(self.labels)))
+        self.register_buffer("text_weight", torch.zeros(len(self.labels), 2 * size))
+        self.register_buffer("text_bias", torch.zeros(len(self.labels)))
         self.register_buffer("centre", torch.zeros(2 * size))
 
     def settings(self) -> dict[str, Any]:
@@ -51,6 +57,7 @@ class ClassificationHead(Head):
 
     def example(self, record: Record) -> Example:
         """Read {"text", "label"}."""
+        record.refuse("text_pair", "this head reads one text")
         label = record.text("label")
         if self.labels and label not in self.labels:
             raise record.error(f"unknown label {label!r}", hint=nearest(label, self.labels))
@@ -77,15 +84,22 @@ class ClassificationHead(Head):
         with few_shot.one_thread():
             self.centre = texts.features.mean(dim=0)
             text, text_names = (few_shot.centred(part.features, self.centre) for part in (texts, names))
-            trust = few_shot.choose_trust(text, texts.knowledge, labels, text_names, names.knowledge, config)
-            text_means = few_shot.class_means(text, labels, len(self.labels))
-            knowledge_means = few_shot.class_means(texts.knowledge, labels, len(self.labels))
-            start = few_shot.initial_weights(
-                (text_means, text_names), (knowledge_means, names.knowledge), trust
+            trust, text_only = few_shot.choose_trust(
+                text, texts.knowledge, labels, text_names, names.knowledge, config
             )
-            inputs = few_shot.features(text, texts.knowledge, trust.knowledge_weight)
-            fitted = few_shot.fit_linear(inputs, labels, start, config)
-        self.weight, self.bias = fitted.weight, fitted.bias
+            text_side = (few_shot.class_means(text, labels, len(self.labels)), text_names)
+            nothing = torch.zeros(len(self.labels), 0)
+            start = few_shot.initial_weights(text_side, (nothing, nothing), text_only)
+            fitted = few_shot.fit_linear(text, labels, start, config)
+            self.text_weight, self.text_bias = fitted.weight, fitted.bias
+            self.weight = few_shot.features(fitted.weight, torch.zeros(len(self.labels), self.size), 0.0)
+            self.bias = fitted.bias
+            if trust.knowledge_weight:
+                means = few_shot.class_means(texts.knowledge, labels, len(self.labels))
+                start = few_shot.initial_weights(text_side, (means, names.knowledge), trust)
+                inputs = few_shot.features(text, texts.knowledge, trust.knowledge_weight)
+                fitted = few_shot.fit_linear(inputs, labels, start, config)
+                self.weight, self.bias = fitted.weight, fitted.bias
         self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
         return {
             "examples": len(support),
@@ -93,14 +107,18 @@ class ClassificationHead(Head):
             "name_weight": trust.name_weight,
             "knowledge_weight": trust.knowledge_weight,
             "leave_one_out_accuracy": trust.accuracy,
-            "leave_one_out_accuracy_text_only": trust.text_only_accuracy,
+            "leave_one_out_accuracy_text_only": text_only.accuracy,
         }
 
     def forward(self, encoded: EncodedTexts) -> Tensor:
         """Return logits, (B, N)."""
         text = few_shot.centred(encoded.features, self.centre)
+        without = self.scale * (text @ self.text_weight.T + self.text_bias)
+        if not self.knowledge_weight:
+            return without
         inputs = few_shot.features(text, encoded.knowledge, self.knowledge_weight)
-        return self.scale * (inputs @ self.weight.T + self.bias)
+        linked = encoded.knowledge.any(dim=1, keepdim=True)
+        return torch.where(linked, self.scale * (inputs @ self.weight.T + self.bias), without)
 
     def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
         """Return the mean cross-entropy; targets are labels."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roots_kg.errors import UsageError
+from roots_kg.errors import DataError, UsageError
 from roots_kg.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,6 +75,18 @@ def read_graphs(
     if report.rejects:
         target = rejects or triples[0].with_name(triples[0].name + ".rejects.tsv")
         lines = [f"{item.path}\t{item.line}\t{item.reason}\t{item.content}\n" for item in report.rejects]
-        target.write_text("".join(["file\tline\treason\tcontent\n", *lines]), encoding="utf-8")
+        _write_rejects(target, lines, triples)
         typer.echo(f"{len(report.rejects):,} bad lines were set aside in {target}", err=True)
     return loaded, report
+
+
+def _write_rejects(target: Path, lines: list[str], inputs: list[Path]) -> None:
+    if any(target.resolve() == path.resolve() for path in inputs):
+        raise UsageError("--rejects names a file that is being read", path=target, hint="name another")
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        temporary.write_text("".join(["file\tline\treason\tcontent\n", *lines]), encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        hint = "name another place with `--rejects`"
+        raise DataError(f"the rejects cannot be written: {error.strerror}", path=target, hint=hint) from error

@@ -36,7 +36,7 @@ def train(
     negatives: Annotated[int | None, typer.Option(help="Entities drawn a step.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Triples a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the first step; falls to 0.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the random numbers.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="Of the random numbers.")] = None,
     aliases: AliasesOption = None,
     delimiter: DelimiterOption = None,
     on_error: OnErrorOption = "strict",

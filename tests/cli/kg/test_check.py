@@ -32,6 +32,18 @@ def test_check_sets_bad_lines_aside_with_their_reasons(roots, tmp_path):
     assert "2 bad lines were set aside" in result.err
 
 
+def test_rejects_never_overwrite_what_is_being_read(roots, tmp_path):
+    path = tmp_path / "graph.tsv"
+    path.write_text("a\tb\nx\ty\tz\n")
+    refused = roots("kg", "check", path, "--on-error", "quarantine", "--rejects", path)
+    assert refused.code == 2
+    assert "is being read" in refused.err
+    assert path.read_text() == "a\tb\nx\ty\tz\n"
+    nowhere = roots("kg", "check", path, "--on-error", "quarantine", "--rejects", tmp_path / "none" / "r.tsv")
+    assert nowhere.code == 1
+    assert "cannot be written" in nowhere.err
+
+
 def test_check_shows_a_person_the_relations(roots, towns_file):
     result = roots("kg", "check", towns_file)
     assert result.code == 0
