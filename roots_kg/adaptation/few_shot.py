@@ -8,13 +8,14 @@ vector is taken out of its prototype before the example is judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from roots_kg.threads import one_thread
 
 __all__ = ["FewShotConfig", "LinearFit", "Trust", "choose_trust", "features", "fit_linear"]
 
@@ -185,17 +186,6 @@ def fit_linear(inputs: Tensor, labels: Tensor, start: Tensor, config: FewShotCon
     with one_thread(), torch.enable_grad():
         optimizer.step(loss)  # type: ignore[no-untyped-call]
     return LinearFit(weight.detach(), bias.detach())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: for problems this small, more of them cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def sample_support(labels: Sequence[str], shots: int, seed: int) -> list[int]:

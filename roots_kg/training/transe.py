@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from roots_kg.errors import GraphError
 from roots_kg.graph.transe import RowwiseAdagrad, TransE, TransEConfig, TrueAnswers, transe_loss
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.threads import one_thread
 from roots_kg.training.progress import RichProgress
 
 __all__ = ["TransEModule", "TripleBatches", "train_transe"]
@@ -65,7 +66,10 @@ def train_transe(
         **trainer,
     }
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
-    with warnings.catch_warnings():  # about Lightning's own insides and about workers that are not wanted
+    with (
+        one_thread(),
+        warnings.catch_warnings(),
+    ):  # about Lightning's own insides and about workers that are not wanted
         warnings.filterwarnings("ignore", message=".*(does not have many workers|__len__|LeafSpec).*")
         lightning.Trainer(**options).fit(module, DataLoader(batches, batch_size=None))
     return model.cpu().eval().requires_grad_(False)

@@ -1,5 +1,3 @@
-import contextlib
-
 import pytest
 import torch
 from torch.nn import functional
@@ -189,18 +187,6 @@ def test_the_fit_leaves_its_start_and_the_number_of_threads_as_they_were():
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(start, centres)
-
-
-def test_one_thread_lasts_as_long_as_its_block_even_if_that_fails():
-    threads, inside = torch.get_num_threads(), []
-    torch.set_num_threads(2)
-    try:
-        with contextlib.suppress(ZeroDivisionError), few_shot.one_thread():
-            inside.append(torch.get_num_threads())
-            raise ZeroDivisionError
-        assert (inside, torch.get_num_threads()) == ([1], 2)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_the_support_has_so_many_examples_of_each_class_or_all_there_are():

@@ -28,6 +28,7 @@ from roots_kg.errors import GraphError, TaskError
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge
 from roots_kg.graph.paths import Paths, find_chain, walk
 from roots_kg.graph.triples import Ids, KnowledgeGraph
+from roots_kg.threads import one_thread
 
 __all__ = ["AnswerHead"]
 
@@ -125,7 +126,7 @@ class AnswerHead(Head):
         directions = encode([*names, *(f"{name} of" for name in names)]).features
         self.scale = config.scale
         start = few_shot.centred(directions, directions.mean(dim=0)).expand(self.hops, -1, -1)
-        with few_shot.one_thread():
+        with one_thread():
             self._fit(candidates, start.clone(), config)
         return {
             "examples": len(support),

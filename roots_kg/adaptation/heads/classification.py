@@ -15,6 +15,7 @@ from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
 from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import TaskError, nearest
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge
+from roots_kg.threads import one_thread
 
 __all__ = ["ClassificationHead"]
 
@@ -81,7 +82,7 @@ class ClassificationHead(Head):
         names = encode([self.task.labels.get(label, label_text(label)) for label in self.labels])
         texts = encode([example.text for example in support])
         labels = torch.tensor([self.labels.index(example.target) for example in support])
-        with few_shot.one_thread():
+        with one_thread():
             self.centre = texts.features.mean(dim=0)
             text, text_names = (few_shot.centred(part.features, self.centre) for part in (texts, names))
             trust, text_only = few_shot.choose_trust(
