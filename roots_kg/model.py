@@ -152,11 +152,12 @@ class RootsModel:
             if key not in known:
                 message = f"unknown key {key!r} in the settings of the head"
                 raise BundleError(message, path=bundle.path / "config.json", hint=nearest(key, known))
-        _check_dimension(bundle, graph)
         try:
             head.load_state_dict(bundle.tensors("head.safetensors"))
-            if model.layers.fusion is not None and settings.knowledge:
-                model.layers.fusion.load_state_dict(bundle.tensors("fusion.safetensors"))
+            if model.layers.fusion is not None and graph is not None and settings.knowledge:
+                fusion = bundle.tensors("fusion.safetensors")
+                _check_dimension(graph, fusion["entity_map.weight"].shape[1])
+                model.layers.fusion.load_state_dict(fusion)
         except (RuntimeError, KeyError) as error:
             message = " ".join(str(error).split())
             raise BundleError(f"its tensors do not fit: {message}", path=bundle.path) from error
@@ -301,11 +302,8 @@ class RootsModel:
         return encoded
 
 
-def _check_dimension(bundle: Bundle, graph: GraphBundle | None) -> None:
+def _check_dimension(graph: GraphBundle, expected: int) -> None:
     """Refuse a graph whose vectors have another dimension than the saved fusion layer expects."""
-    if graph is None or not (bundle.path / "fusion.safetensors").is_file():
-        return
-    expected = bundle.tensors("fusion.safetensors")["entity_map.weight"].shape[1]
     if graph.config.dimension != expected:
         raise UsageError(
             f"the graph's vectors have {graph.config.dimension} dimensions, the model's had {expected}",

@@ -66,14 +66,19 @@ def test_a_graph_and_no_graph_exclude_each_other(roots, routing_folder, towns, t
     assert result.err == "error: --knowledge and --no-knowledge exclude each other\n"
 
 
-def test_the_code_of_a_task_runs_only_when_it_is_trusted(roots, write_task, examples, tmp_path):
-    folder = write_task(tmp_path / "own", {"head": "shouting"}, examples.routing.train)
+def write_head(folder, name):
+    """Write a `head.py` that offers classification under another name."""
     (folder / "head.py").write_text(
         "from roots_kg.adaptation.heads.classification import ClassificationHead\n"
         "from roots_kg.registry import register_head\n\n\n"
-        "@register_head('shouting')\n"
-        "class ShoutingHead(ClassificationHead):\n    pass\n"
+        f"@register_head({name!r})\n"
+        "class OwnHead(ClassificationHead):\n    pass\n"
     )
+
+
+def test_the_code_of_a_task_runs_only_when_it_is_trusted(roots, write_task, examples, tmp_path):
+    folder = write_task(tmp_path / "own", {"head": "shouting"}, examples.routing.train)
+    write_head(folder, "shouting")
     command = ("adapt", folder, "--shots", 1, "--out", tmp_path / "out")
     refused = roots(*command)
     assert refused.code == 2
@@ -86,12 +91,7 @@ def test_a_model_whose_head_a_task_defines_asks_for_its_code_to_be_trusted(
     shell, write_task, examples, tmp_path
 ):
     folder = write_task(tmp_path / "own", {"head": "whispering"}, examples.routing.train)
-    (folder / "head.py").write_text(
-        "from roots_kg.adaptation.heads.classification import ClassificationHead\n"
-        "from roots_kg.registry import register_head\n\n\n"
-        "@register_head('whispering')\n"
-        "class WhisperingHead(ClassificationHead):\n    pass\n"
-    )
+    write_head(folder, "whispering")
     shell("adapt", folder, "--shots", 1, "--out", tmp_path / "out", "--trust-task-code")
     refused = shell("predict", tmp_path / "out", "hello")
     assert refused.code == 2
