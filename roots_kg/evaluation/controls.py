@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -12,7 +13,6 @@ from torch.nn import functional
 
 from roots_kg.fusion.encoder import EncodedTexts, KnowledgeEncoder
 from roots_kg.graph.store import GraphBundle
-from roots_kg.graph.transe import TransE
 
 __all__ = ["RandomKnowledge", "shuffled_graph"]
 
@@ -33,10 +33,7 @@ def shuffled_graph(bundle: GraphBundle, seed: int) -> GraphBundle:
     for relation in range(graph.num_relations):
         (members,) = np.nonzero(graph.relation_id == relation)
         tail_id[members] = tail_id[generator.permutation(members)]
-    transe = TransE(
-        graph.num_entities, graph.num_relations, bundle.config.dimension, reciprocal=bundle.config.reciprocal
-    )
-    transe.load_state_dict(bundle.transe.state_dict())
+    transe = copy.deepcopy(bundle.transe)
     order = torch.from_numpy(generator.permutation(graph.num_entities))
     transe.entity.weight.data = transe.entity.weight.data[order]
     wrong = graph.with_triples(graph.head_id, graph.relation_id, tail_id, graph.source_id)

@@ -101,8 +101,14 @@ class GraphBundle:
                 **ids,
             )
             vectors = bundle.tensors("transe.safetensors")
-            size, reciprocal = settings.transe.dimension, settings.transe.reciprocal
-            transe = TransE(graph.num_entities, graph.num_relations, size, reciprocal=reciprocal)
+            config = settings.transe
+            transe = TransE(
+                graph.num_entities,
+                graph.num_relations,
+                config.dimension,
+                reciprocal=config.reciprocal,
+                norm=config.norm,
+            )
             transe.load_state_dict(vectors)
             fingerprint = graph.fingerprint
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
