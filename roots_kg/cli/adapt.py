@@ -90,4 +90,4 @@ def _graph(task: Task, knowledge: Path | None) -> GraphBundle | None:
         file=sys.stderr,
     )
     graph = KnowledgeGraph.from_file(*files.triples, aliases=files.aliases)
-    return train_bundle(graph, TransEConfig())
+    return train_bundle(graph, TransEConfig())[0]

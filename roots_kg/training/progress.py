@@ -51,7 +51,7 @@ class RichProgress(ProgressBar):
         if trainer.global_step % 20 and trainer.global_step < trainer.estimated_stepping_batches:
             return
         speed = self._done / (time.perf_counter() - self._started)
-        figures = f"loss {trainer.callback_metrics['loss']:.3f}  {speed:,.0f} {self.unit}/s"
+        figures = f"loss {float(outputs['loss']):.3f}  {speed:,.0f} {self.unit}/s"
         self._progress.update(self._task, completed=trainer.global_step, figures=figures)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

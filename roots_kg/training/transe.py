@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from roots_kg.errors import GraphError
-from roots_kg.graph.transe import RowwiseAdagrad, TransE, TransEConfig, TrueAnswers, transe_loss
-from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.graph.losses import transe_loss
+from roots_kg.graph.negatives import NegativeSampler
+from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
+from roots_kg.graph.tables import RowwiseAdagrad
+from roots_kg.graph.transe import TransE, TransEConfig
+from roots_kg.graph.triples import Ids, KnowledgeGraph
 from roots_kg.threads import one_thread
 from roots_kg.training.progress import RichProgress
 
-__all__ = ["TransEModule", "TripleBatches", "train_transe"]
+__all__ = ["TransEModule", "TripleBatches", "Validation", "train_transe"]
+
+Triples = tuple[Ids, Ids, Ids]
+LOG_EVERY = 50
 
 
 def train_transe(
-    graph: KnowledgeGraph, config: TransEConfig, *, progress: bool = False, **trainer: Any
+    graph: KnowledgeGraph,
+    config: TransEConfig,
+    *,
+    validation: Validation | None = None,
+    progress: bool = False,
+    checkpoint: Path | None = None,
+    **trainer: Any,
 ) -> TransE:
     """Learn vectors for a graph.
 
     Args:
         graph: at least two entities and one triple.
         config: how.
+        validation: ranks other triples during the training, and the best vectors are kept.
         progress: show a bar with the loss and the triples a second.
+        checkpoint: take up the training that Lightning saved here.
         trainer: further arguments of `pytorch_lightning.Trainer`.
 
     Returns:
@@ -50,11 +67,13 @@ def train_transe(
         graph.num_relations,
         config.dimension,
         reciprocal=config.reciprocal,
+        norm=config.norm,
         initial_scale=config.initial_scale,
         generator=generator,
     )
-    module = TransEModule(model, graph, config)
-    batches = TripleBatches(len(graph), config.batch_size, config.seed)
+    callbacks: list[Callback] = [RichProgress("TransE", unit="triples")] if progress else []
+    if validation is not None:
+        callbacks.append(validation)
     options: dict[str, Any] = {
         "accelerator": "cuda" if torch.cuda.is_available() else "cpu",  # other devices lack sparse gradients
         "max_epochs": config.epochs,
@@ -62,7 +81,7 @@ def train_transe(
         "enable_checkpointing": False,
         "enable_model_summary": False,
         "enable_progress_bar": progress,
-        "callbacks": [RichProgress("TransE", unit="triples")] if progress else [],
+        "callbacks": callbacks,
         **trainer,
     }
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
@@ -71,22 +90,24 @@ def train_transe(
         warnings.catch_warnings(),
     ):  # about Lightning's own insides and about workers that are not wanted
         warnings.filterwarnings("ignore", message=".*(does not have many workers|__len__|LeafSpec).*")
-        lightning.Trainer(**options).fit(module, DataLoader(batches, batch_size=None))
+        lightning.Trainer(**options).fit(
+            TransEModule(model, graph, config), ckpt_path=checkpoint, weights_only=True
+        )
     return model.cpu().eval().requires_grad_(False)
 
 
-class TripleBatches(IterableDataset[Tensor]):
+class TripleBatches(Sampler[Tensor]):
     """The numbers of a graph's triples in a new random order each epoch, a batch at a time.
 
     Args:
         num_triples: T.
         batch_size: B; the last batch of an epoch may be smaller.
         seed: of the order.
+        step: tells how many batches were taken before, also in a run that this one takes up.
     """
 
-    def __init__(self, num_triples: int, batch_size: int, seed: int) -> None:
-        self.num_triples, self.batch_size = num_triples, batch_size
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, num_triples: int, batch_size: int, seed: int, step: Callable[[], int]) -> None:
+        self.num_triples, self.batch_size, self.seed, self.step = num_triples, batch_size, seed, step
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -94,8 +115,8 @@ class TripleBatches(IterableDataset[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield (B,) numbers of triples."""
-        order = torch.randperm(self.num_triples, generator=self.generator)
-        return iter(torch.split(order, self.batch_size))
+        generator = _generator(self.seed, self.step() // len(self))
+        yield from torch.split(torch.randperm(self.num_triples, generator=generator), self.batch_size)
 
 
 class TransEModule(lightning.LightningModule):
@@ -111,30 +132,21 @@ class TransEModule(lightning.LightningModule):
         super().__init__()
         self.model, self.settings = model, config
         self.triples = tuple(map(torch.from_numpy, (graph.head_id, graph.relation_id, graph.tail_id)))
-        self.true_answers = TrueAnswers(graph)
-        self.generator = torch.Generator().manual_seed(config.seed + 1)
-        self.column = torch.full((graph.num_entities,), -1)
+        self.sampler = NegativeSampler(graph, config)
 
-    def training_step(self, batch: Tensor, _: int) -> Tensor:
-        """Return the loss of the triples whose numbers are in `batch`, (B,)."""
-        numbers = batch.cpu()
-        drawn = torch.randint(len(self.column), (self.settings.negatives,), generator=self.generator)
-        candidates = torch.unique(drawn)
-        self.column[candidates] = torch.arange(len(candidates))
-        queries = torch.cat([numbers, numbers + len(self.triples[0])])
-        row, column = self.true_answers.among(queries, self.column)
-        self.column[candidates] = -1
-        head_id, relation_id, tail_id = (part[numbers].to(self.device) for part in self.triples)
-        loss = transe_loss(
-            self.model,
-            head_id,
-            relation_id,
-            tail_id,
-            candidates.to(self.device),
-            (row.to(self.device), column.to(self.device)),
-            self.settings.temperature,
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """The numbers of the triples, in batches."""
+        batches = TripleBatches(
+            len(self.triples[0]), self.settings.batch_size, self.settings.seed, lambda: self.global_step
         )
-        self.log("loss", loss, prog_bar=True)
+        return DataLoader(_Numbers(), sampler=batches, batch_size=None)
+
+    def training_step(self, batch: Tensor, number: int) -> Tensor:
+        """Return the loss of the triples whose numbers are in `batch`, (B,)."""
+        negatives = self.sampler.draw(batch.cpu(), _generator(self.settings.seed + 1, self.global_step))
+        loss = transe_loss(self.model, self.triples, negatives, self.settings)
+        if number % LOG_EVERY == 0:  # Lightning's logging costs a tenth of a step
+            self.log("loss", loss)
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -143,3 +155,52 @@ class TransEModule(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Validation(Callback):
+    """Ranks validation triples every few epochs, keeps the best vectors, and may stop the training early.
+
+    Args:
+        graph: the training triples, which are left out of the ranking.
+        triples: heads, relations and tails, (V,) each, −1 for what the graph does not know.
+        config: how often, and how patient.
+
+    After training, `best_mrr` and `best_epoch` say which vectors were kept.
+    """
+
+    def __init__(self, graph: KnowledgeGraph, triples: Triples, config: TransEConfig) -> None:
+        self.known = [(graph.head_id, graph.relation_id, graph.tail_id)]
+        self.triples, self.config = triples, config
+        self.best_mrr, self.best_epoch = -1.0, 0
+        self._looks_since = 0
+        self._vectors: dict[str, Tensor] = {}
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: TransEModule) -> None:  # type: ignore[override]
+        """Rank the validation triples."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.config.validate_every and epoch != trainer.max_epochs:
+            return
+        mrr = ranking_metrics(filtered_ranks(pl_module.model, self.triples, self.known)).mrr
+        pl_module.log("validation_mrr", mrr)
+        self._looks_since += 1
+        if mrr > self.best_mrr:
+            self.best_mrr, self.best_epoch, self._looks_since = mrr, epoch, 0
+            self._vectors = {name: value.clone() for name, value in pl_module.model.state_dict().items()}
+        elif self._looks_since == self.config.patience:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: TransEModule) -> None:  # type: ignore[override]
+        """Put the best vectors back."""
+        pl_module.model.load_state_dict(self._vectors)
+
+
+class _Numbers(Dataset[Tensor]):
+    """The numbers themselves: a batch of them is what the sampler yields."""
+
+    def __getitem__(self, numbers: Tensor) -> Tensor:
+        return numbers
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    """A generator of its own for each epoch or step, so that a run can be taken up anywhere."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)

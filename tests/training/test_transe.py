@@ -5,12 +5,13 @@ from itertools import chain, product
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 
 from roots_kg.errors import GraphError
 from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
 from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
-from roots_kg.training.transe import TripleBatches, train_transe
+from roots_kg.training.transe import TripleBatches, Validation, train_transe
 
 TINY = TransEConfig(dimension=8, epochs=2, batch_size=32, negatives=24)
 FAMILIES = [("w", "first", "x"), ("x", "first", "y"), ("w", "second", "y"), ("y", "third", "z")]
@@ -84,13 +85,64 @@ def test_the_smallest_graph_can_be_learnt():
 
 
 def test_every_epoch_shows_every_triple_once_in_a_new_order():
-    batches = TripleBatches(10, 4, seed=0)
-    first, second = ([batch.tolist() for batch in batches] for _ in range(2))
+    batches = TripleBatches(10, 4, seed=0, step=lambda: 0)
+    first = [batch.tolist() for batch in batches]
+    second = [batch.tolist() for batch in TripleBatches(10, 4, seed=0, step=lambda: 3)]
     assert len(batches) == len(first) == 3
     assert [len(batch) for batch in first] == [4, 4, 2]
     assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(10))
     assert first != second
-    assert first == [batch.tolist() for batch in TripleBatches(10, 4, seed=0)]
+    assert first == [batch.tolist() for batch in batches]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "self_adversarial", "margin": 2.0},
+        {"sampling": "bernoulli"},
+        {"norm": 1, "learning_rate": 0.05, "temperature": 1.0},
+        {"filtered": False},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_every_way_of_training_learns_the_facts_it_was_shown(settings):
+    graph = families()
+    config = TransEConfig(**({"dimension": 16, "epochs": 20, "batch_size": 32, "negatives": 24} | settings))
+    model = train_transe(graph, config)
+    assert model.norm == config.norm
+    assert ranking_metrics(filtered_ranks(model, ids(graph), [])).mrr > 0.9
+
+
+def test_validation_keeps_the_best_vectors_and_stops_when_patience_ends():
+    graph = families()
+    shown = graph.without(range(0, len(graph), 11))
+    test = tuple(part[::11] for part in ids(graph))
+    config = replace(TINY, epochs=60, patience=3, validate_every=2, dimension=16)
+    validation = Validation(shown, test, config)
+    seen = []
+
+    class Watch(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            seen.append(trainer.current_epoch + 1)
+
+    model = train_transe(shown, config, validation=validation, callbacks=[validation, Watch()])
+    assert ranking_metrics(filtered_ranks(model, test, [ids(shown)])).mrr == validation.best_mrr
+    assert validation.best_epoch % 2 == 0
+    assert seen[-1] == min(60, validation.best_epoch + 3 * 2)
+
+
+def test_a_run_that_was_cut_and_taken_up_again_ends_like_one_that_was_not(tmp_path):
+    graph = families()
+    whole = train_transe(graph, replace(TINY, epochs=4))
+
+    class Save(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                trainer.save_checkpoint(tmp_path / "half.ckpt")
+
+    train_transe(graph, replace(TINY, epochs=4), callbacks=[Save()])
+    resumed = train_transe(graph, replace(TINY, epochs=4), checkpoint=tmp_path / "half.ckpt")
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_progress_goes_to_standard_error(capsys):

@@ -18,11 +18,13 @@ from roots_kg.cli.kg.graphs import (
     read_graphs,
 )
 from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
     from roots_kg.graph.store import GraphBundle
     from roots_kg.graph.transe import TransEConfig
-    from roots_kg.graph.triples import KnowledgeGraph
+    from roots_kg.graph.triples import Ids, KnowledgeGraph
+    from roots_kg.training.transe import Validation
 
 
 def train(
@@ -36,7 +38,16 @@ def train(
     negatives: Annotated[int | None, typer.Option(help="Entities drawn a step.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Triples a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the first step; falls to 0.")] = None,
+    loss: Annotated[str | None, typer.Option(help="softmax or self_adversarial.")] = None,
+    sampling: Annotated[str | None, typer.Option(help="uniform, bernoulli or typed negatives.")] = None,
+    norm: Annotated[int | None, typer.Option(help="2 for Euclidean distances, 1 for absolute ones.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="Of the random numbers.")] = None,
+    valid: Annotated[
+        Path | None, typer.Option(help="Triples to rank every epoch; the best vectors are kept.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Stop after so many rankings of --valid without a better one.")
+    ] = None,
     aliases: AliasesOption = None,
     delimiter: DelimiterOption = None,
     on_error: OnErrorOption = "strict",
@@ -51,6 +62,7 @@ def train(
     from roots_kg.config import from_mapping, load_yaml
     from roots_kg.graph.store import KIND
     from roots_kg.graph.transe import TransEConfig
+    from roots_kg.graph.triples import read_ids
 
     stated = {
         "dimension": dimension,
@@ -58,22 +70,31 @@ def train(
         "negatives": negatives,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "loss": loss,
+        "sampling": sampling,
+        "norm": norm,
+        "patience": patience,
         "seed": seed,
     }
     settings = load_yaml(config) if config else {}
     settings |= {name: value for name, value in stated.items() if value is not None}
     transe = from_mapping(TransEConfig, settings, path=config)
+    if transe.patience and valid is None:
+        raise UsageError("patience needs validation triples", hint="name some with --valid")
     ensure_replaceable(out, kind=KIND)
     loaded, report = read_graphs(graph, aliases, delimiter, on_error, rejects)
+    validation_ids = read_ids(loaded, valid, delimiter) if valid is not None else None  # type: ignore[arg-type]
     started, cpu = time.perf_counter(), time.process_time()
-    bundle = train_bundle(loaded, transe)
+    bundle, validation = train_bundle(loaded, transe, validation_ids)
     bundle.save(out)
-    result = {
+    result: dict[str, float] = {
         "triples": len(loaded),
         "entities": loaded.num_entities,
         "relations": loaded.num_relations,
         "bad_lines": len(report.rejects),
     }
+    if validation is not None:
+        result |= {"best_epoch": validation.best_epoch, "validation_mrr": validation.best_mrr}
     seconds = {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     if as_json:
         print_json({"metrics": result, "settings": asdict(transe), "seconds": seconds, "out": out})
@@ -82,12 +103,15 @@ def train(
     print(f"The graph and its vectors are in {out}")
 
 
-def train_bundle(graph: KnowledgeGraph, config: TransEConfig) -> GraphBundle:
-    """Train TransE on a graph with a progress bar, and put both together as a `GraphBundle`."""
+def train_bundle(
+    graph: KnowledgeGraph, config: TransEConfig, validation_ids: tuple[Ids, Ids, Ids] | None = None
+) -> tuple[GraphBundle, Validation | None]:
+    """Train TransE on a graph with a progress bar; return both together, and what validation found."""
     import sys
 
     from roots_kg.graph.store import GraphBundle
-    from roots_kg.training.transe import train_transe
+    from roots_kg.training.transe import Validation, train_transe
 
-    transe = train_transe(graph, config, progress=sys.stderr.isatty())
-    return GraphBundle(graph, transe, config)
+    validation = None if validation_ids is None else Validation(graph, validation_ids, config)
+    transe = train_transe(graph, config, validation=validation, progress=sys.stderr.isatty())
+    return GraphBundle(graph, transe, config), validation

@@ -1,0 +1,90 @@
+"""Tables give rows with sparse gradients, and row-wise Adagrad trains the rows that have one."""
+
+import math
+
+import pytest
+import torch
+
+from roots_kg.graph.tables import RowwiseAdagrad, Table
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_a_table_starts_within_its_bound_and_the_same_for_the_same_seed():
+    first, second = (Table(50, 4, bound=0.5, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first.weight, second.weight)
+    assert 0.4 < first.weight.abs().max() <= 0.5
+
+
+def test_rows_may_repeat_in_a_plain_lookup(generator):
+    table = Table(5, 3, bound=1.0, generator=generator)
+    rows = torch.tensor([[4, 0], [4, 4]])
+    assert torch.equal(table(rows), table.weight[rows])
+
+
+def test_the_gradient_of_distinct_rows_is_theirs_alone(generator):
+    table = Table(6, 3, bound=1.0, generator=generator)
+    factors = torch.randn(2, 3, generator=generator)
+    (table.distinct(torch.tensor([1, 4])) * factors).sum().backward()
+    assert table.weight.grad.is_sparse
+    gradient = table.weight.grad.coalesce()
+    assert gradient.indices()[0].tolist() == [1, 4]
+    assert torch.equal(gradient.values(), factors)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_rowwise_adagrad_is_its_formula_row_by_row(generator, sparse):
+    table = torch.nn.Embedding(5, 3, sparse=sparse)
+    optimizer = RowwiseAdagrad(table.parameters(), lr=0.1)
+    weight, squares = table.weight.detach().clone(), [0.0] * 5
+    for rows in ([0, 2, 2], [2, 4], [0]):
+        factors = torch.randn(len(rows), 3, generator=generator)
+        gradient = torch.zeros(5, 3)
+        for row, factor in zip(rows, factors, strict=True):
+            gradient[row] += factor
+        for row in set(rows):
+            squares[row] += float(gradient[row].square().mean())
+            weight[row] -= 0.1 * gradient[row] / (math.sqrt(squares[row]) + 1e-10)
+        optimizer.zero_grad()
+        (table(torch.tensor(rows)) * factors).sum().backward()
+        assert table.weight.grad.is_sparse == sparse
+        optimizer.step()
+        assert torch.allclose(table.weight.detach(), weight, atol=1e-6)
+
+
+def test_rowwise_adagrad_leaves_rows_without_a_gradient_alone_and_takes_a_closure(generator):
+    table = torch.nn.Embedding(3, 2, sparse=True)
+    unused = torch.nn.Parameter(torch.ones(2, 2))
+    before = table.weight.detach().clone()
+    optimizer = RowwiseAdagrad([table.weight, unused], lr=0.5)
+
+    def closure():
+        loss = table(torch.tensor([1])).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure) == before[1].sum()
+    assert torch.equal(table.weight[[0, 2]], before[[0, 2]])
+    assert torch.allclose(table.weight[1], before[1] - 0.5)
+    assert torch.equal(unused, torch.ones(2, 2))
+
+
+def test_rowwise_adagrad_resumes_from_its_state(generator):
+    gradients = torch.randn(4, 3, 2, generator=generator)
+
+    def steps(table, optimizer, numbers):
+        for number in numbers:
+            table.grad = gradients[number].clone()
+            optimizer.step()
+
+    whole, halves = torch.zeros(3, 2).requires_grad_(), torch.zeros(3, 2).requires_grad_()
+    steps(whole, RowwiseAdagrad([whole]), range(4))
+    first = RowwiseAdagrad([halves])
+    steps(halves, first, range(2))
+    second = RowwiseAdagrad([halves])
+    second.load_state_dict(first.state_dict())
+    steps(halves, second, range(2, 4))
+    assert torch.equal(whole, halves)
