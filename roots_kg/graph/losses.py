@@ -37,7 +37,7 @@ def transe_loss(
         config: which loss.
 
     Returns:
-        The mean over the queries.
+        The mean over the queries; 0 where there is none, as a process's share of a small batch may be.
     """
     device = model.entity.weight.device
     number = negatives.queries % len(triples[0])
@@ -90,7 +90,8 @@ def softmax_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tens
         The mean over the queries.
     """
     logits = -temperature * torch.cat([positive[:, None], negative], dim=1)
-    return functional.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+    first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    return functional.cross_entropy(logits, first, reduction="sum") / max(len(logits), 1)
 
 
 def self_adversarial_loss(positive: Tensor, negative: Tensor, temperature: float, margin: float) -> Tensor:
@@ -111,7 +112,8 @@ def self_adversarial_loss(positive: Tensor, negative: Tensor, temperature: float
     logits = -temperature * negative
     weights = logits.detach().softmax(dim=1).nan_to_num(0.0)  # a query may have no candidate left
     from_negatives = (weights * functional.softplus(margin + logits)).sum(dim=1)
-    return 0.5 * (functional.softplus(temperature * positive - margin) + from_negatives).mean()
+    losses = functional.softplus(temperature * positive - margin) + from_negatives
+    return 0.5 * losses.sum() / max(len(losses), 1)
 
 
 def euclidean_softmax_loss(
@@ -146,7 +148,8 @@ class _EuclideanSoftmax(torch.autograd.Function):
     def forward(
         ctx: Any, queries: Tensor, answers: Tensor, candidates: Tensor, excluded: Pairs, temperature: float
     ) -> Tensor:
-        negative = distances(queries, candidates)
+        negative = torch.addmm((candidates * candidates).sum(dim=1), queries, candidates.T, alpha=-2)
+        negative.add_((queries * queries).sum(dim=1, keepdim=True)).clamp_min_(1e-6).sqrt_()
         difference = queries - answers
         positive = difference.square().sum(dim=1).clamp_min(1e-6).sqrt_()
         weights = negative * -temperature
@@ -158,11 +161,12 @@ class _EuclideanSoftmax(torch.autograd.Function):
         own = own.sub_(largest).exp_()
         total = weights.sum(dim=1) + own
         losses += total.log()
-        scale = temperature / len(queries)
+        count = max(len(queries), 1)
+        scale = temperature / count
         weights.mul_((-scale / total)[:, None]).div_(negative)
         own_weights = scale * (1 - own / total) / positive
         ctx.save_for_backward(queries, candidates, weights, difference, own_weights)
-        return losses.mean()
+        return losses.sum() / count
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:

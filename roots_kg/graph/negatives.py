@@ -32,6 +32,13 @@ class Negatives:
     candidates: Tensor
     excluded: tuple[Tensor, Tensor]
 
+    def share(self, rank: int, world_size: int) -> Negatives:
+        """Return every `world_size`-th query from number `rank` on, against the same candidates."""
+        row, column = self.excluded
+        mine = row % world_size == rank
+        excluded = (row[mine] // world_size, column[mine])
+        return Negatives(self.queries[rank::world_size], self.candidates, excluded)
+
 
 class NegativeSampler:
     """Draws what the triples of a batch are compared with.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from roots_kg.graph.tables import Table
+from roots_kg.graph.tables import MakeTable, table_in_memory
 
 __all__ = ["TransE", "TransEConfig", "distances"]
 
@@ -53,6 +53,7 @@ class TransEConfig:
         learning_rate: the first step's, falling linearly to 0.
         initial_scale: entries of the vectors start uniform in ± this / √k.
         temperature: τ; the losses see τ times the distance.
+        weight_decay: λ of the penalty λ/2 ‖e‖² on the entities of a step, whose loss is a mean over queries.
         margin: γ of the self-adversarial loss, in units of τ times the distance.
         reciprocal: learn a second vector for each relation, from tail to head, in place of −r (Lacroix et
             al. 2018, arXiv:1806.07297).
@@ -73,6 +74,7 @@ class TransEConfig:
     learning_rate: float = 0.1
     initial_scale: float = 1.0
     temperature: float = 4.0
+    weight_decay: float = 0.0
     margin: float = 9.0
     reciprocal: bool = True
     norm: int = 2
@@ -88,8 +90,9 @@ class TransEConfig:
             if getattr(self, name) not in choices:
                 listed = " or ".join(map(str, choices))
                 raise ValueError(f"{name} must be {listed}, found {getattr(self, name)!r}")
-        if self.patience < 0:
-            raise ValueError(f"patience must be at least 0, found {self.patience}")
+        for name in ("patience", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
 
 
 class TransE(nn.Module):
@@ -103,6 +106,7 @@ class TransE(nn.Module):
         norm: 2 for the Euclidean distance, 1 for the sum of absolute differences.
         initial_scale: see `TransEConfig`.
         generator: draws the initial vectors.
+        make_table: says where the vectors lie; in memory, by default.
     """
 
     def __init__(
@@ -115,14 +119,15 @@ class TransE(nn.Module):
         norm: int = 2,
         initial_scale: float = 1.0,
         generator: torch.Generator | None = None,
+        make_table: MakeTable = table_in_memory,
     ) -> None:
         super().__init__()
         self.norm = norm
         bound = initial_scale / dimension**0.5
-        self.entity = Table(num_entities, dimension, bound=bound, generator=generator)
-        self.relation = Table(num_relations, dimension, bound=bound, generator=generator)
+        self.entity = make_table("entity", num_entities, dimension, bound, generator)
+        self.relation = make_table("relation", num_relations, dimension, bound, generator)
         self.inverse = (
-            Table(num_relations, dimension, bound=bound, generator=generator) if reciprocal else None
+            make_table("inverse", num_relations, dimension, bound, generator) if reciprocal else None
         )
 
     @property

@@ -29,7 +29,9 @@ class RichProgress(ProgressBar):
         self._started = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Show the bar."""
+        """Show the bar, in one process."""
+        if not trainer.is_global_zero:
+            return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
         figures = (TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
         self._progress = Progress(*columns, *figures, console=Console(stderr=True))
@@ -48,18 +50,22 @@ class RichProgress(ProgressBar):
     ) -> None:
         """Move the bar on by one step."""
         self._done += len(batch)
+        if not trainer.is_global_zero:
+            return
         if trainer.global_step % 20 and trainer.global_step < trainer.estimated_stepping_batches:
             return
         speed = self._done / (time.perf_counter() - self._started)
-        figures = f"loss {float(outputs['loss']):.3f}  {speed:,.0f} {self.unit}/s"
+        figures = f"loss {float(outputs['loss']) * trainer.world_size:.3f}  {speed:,.0f} {self.unit}/s"
         self._progress.update(self._task, completed=trainer.global_step, figures=figures)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Leave the finished bar standing."""
-        self._progress.stop()
+        if trainer.is_global_zero:
+            self._progress.stop()
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         """Take the bar down, so that an error is printed on a clean line."""
-        self._progress.stop()
+        if trainer.is_global_zero:
+            self._progress.stop()

@@ -14,11 +14,11 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from roots_kg.errors import GraphError
+from roots_kg.errors import GraphError, UsageError
 from roots_kg.graph.losses import transe_loss
 from roots_kg.graph.negatives import NegativeSampler
 from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
-from roots_kg.graph.tables import RowwiseAdagrad
+from roots_kg.graph.tables import MakeTable, RowwiseAdagrad, mapped_tables, table_in_memory
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import Ids, KnowledgeGraph
 from roots_kg.threads import one_thread
@@ -34,6 +34,8 @@ def train_transe(
     graph: KnowledgeGraph,
     config: TransEConfig,
     *,
+    processes: int = 1,
+    mapped: Path | None = None,
     validation: Validation | None = None,
     progress: bool = False,
     checkpoint: Path | None = None,
@@ -44,6 +46,10 @@ def train_transe(
     Args:
         graph: at least two entities and one triple.
         config: how.
+        processes: how many share the work and hold a part of the vectors each, on this computer's processors;
+            they learn what one would.
+        mapped: an empty folder for the vectors to lie in while they are trained, where they are more than the
+            memory holds; for one process.
         validation: ranks other triples during the training, and the best vectors are kept.
         progress: show a bar with the loss and the triples a second.
         checkpoint: take up the training that Lightning saved here.
@@ -54,6 +60,7 @@ def train_transe(
 
     Raises:
         GraphError: if the graph has nothing to learn from.
+        UsageError: if these choices do not go together.
     """
     if graph.num_entities < 2 or not len(graph):
         raise GraphError(
@@ -61,19 +68,10 @@ def train_transe(
             f"and {len(graph)}",
             path=graph.sources[0] or None,
         )
-    generator = torch.Generator().manual_seed(config.seed)
-    model = TransE(
-        graph.num_entities,
-        graph.num_relations,
-        config.dimension,
-        reciprocal=config.reciprocal,
-        norm=config.norm,
-        initial_scale=config.initial_scale,
-        generator=generator,
-    )
+    if processes > 1 and (mapped is not None or checkpoint is not None):
+        raise UsageError("a folder for the vectors and a checkpoint are for one process")
     callbacks: list[Callback] = [RichProgress("TransE", unit="triples")] if progress else []
-    if validation is not None:
-        callbacks.append(validation)
+    callbacks += [validation] if validation is not None else []
     options: dict[str, Any] = {
         "accelerator": "cuda" if torch.cuda.is_available() else "cpu",  # other devices lack sparse gradients
         "max_epochs": config.epochs,
@@ -81,6 +79,7 @@ def train_transe(
         "enable_checkpointing": False,
         "enable_model_summary": False,
         "enable_progress_bar": progress,
+        "use_distributed_sampler": False,
         "callbacks": callbacks,
         **trainer,
     }
@@ -90,10 +89,13 @@ def train_transe(
         warnings.catch_warnings(),
     ):  # about Lightning's own insides and about workers that are not wanted
         warnings.filterwarnings("ignore", message=".*(does not have many workers|__len__|LeafSpec).*")
-        lightning.Trainer(**options).fit(
-            TransEModule(model, graph, config), ckpt_path=checkpoint, weights_only=True
-        )
-    return model.cpu().eval().requires_grad_(False)
+        if processes > 1:
+            from roots_kg.training.processes import train_in_processes  # it imports this module
+
+            return train_in_processes(graph, config, processes, options)
+        module = TransEModule(graph, config, mapped_tables(mapped) if mapped else table_in_memory)
+        lightning.Trainer(**options).fit(module, ckpt_path=checkpoint, weights_only=True)
+    return module.model.cpu().eval().requires_grad_(False)
 
 
 class TripleBatches(Sampler[Tensor]):
@@ -122,17 +124,24 @@ class TripleBatches(Sampler[Tensor]):
 class TransEModule(lightning.LightningModule):
     """One step of TransE: a batch of triples against negatives that the batch shares.
 
+    Where there are several processes, each takes its share of the batch's queries.
+
     Args:
-        model: the vectors to train.
         graph: the triples.
         config: how.
+        make_table: says where the vectors lie.
     """
 
-    def __init__(self, model: TransE, graph: KnowledgeGraph, config: TransEConfig) -> None:
+    def __init__(self, graph: KnowledgeGraph, config: TransEConfig, make_table: MakeTable) -> None:
         super().__init__()
-        self.model, self.settings = model, config
+        self.graph, self.settings, self.make_table = graph, config, make_table
         self.triples = tuple(map(torch.from_numpy, (graph.head_id, graph.relation_id, graph.tail_id)))
         self.sampler = NegativeSampler(graph, config)
+
+    def configure_model(self) -> None:
+        """Make the vectors, in the process that will train them."""
+        if not hasattr(self, "model"):
+            self.model = new_transe(self.graph, self.settings, self.make_table)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """The numbers of the triples, in batches."""
@@ -144,14 +153,22 @@ class TransEModule(lightning.LightningModule):
     def training_step(self, batch: Tensor, number: int) -> Tensor:
         """Return the loss of the triples whose numbers are in `batch`, (B,)."""
         negatives = self.sampler.draw(batch.cpu(), _generator(self.settings.seed + 1, self.global_step))
-        loss = transe_loss(self.model, self.triples, negatives, self.settings)
+        mine = negatives.share(self.global_rank, self.trainer.world_size)
+        share = len(mine.queries) / len(negatives.queries)
+        loss = transe_loss(self.model, self.triples, mine, self.settings) * share
         if number % LOG_EVERY == 0:  # Lightning's logging costs a tenth of a step
-            self.log("loss", loss)
+            self.log("loss", loss, sync_dist=True, reduce_fx="sum")
         return loss
 
     def configure_optimizers(self) -> Any:
         """Row-wise Adagrad, its learning rate falling linearly to 0."""
-        optimizer = RowwiseAdagrad(self.model.parameters(), lr=self.settings.learning_rate)
+        entity = self.model.entity.weight
+        others = [weight for weight in self.model.parameters() if weight is not entity]
+        groups: list[dict[str, Any]] = [
+            {"params": [entity], "weight_decay": self.settings.weight_decay},
+            {"params": others},
+        ]
+        optimizer = RowwiseAdagrad(groups, lr=self.settings.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -199,6 +216,20 @@ class _Numbers(Dataset[Tensor]):
 
     def __getitem__(self, numbers: Tensor) -> Tensor:
         return numbers
+
+
+def new_transe(graph: KnowledgeGraph, config: TransEConfig, make_table: MakeTable) -> TransE:
+    """Return the vectors that a training starts from."""
+    return TransE(
+        graph.num_entities,
+        graph.num_relations,
+        config.dimension,
+        reciprocal=config.reciprocal,
+        norm=config.norm,
+        initial_scale=config.initial_scale,
+        generator=torch.Generator().manual_seed(config.seed),
+        make_table=make_table,
+    )
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

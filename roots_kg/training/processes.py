@@ -1,0 +1,73 @@
+"""Training TransE in several processes that hold a part of the vectors each."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import DDPStrategy
+from safetensors.torch import load_file, save_file
+
+from roots_kg.graph.sharding import sharded_table
+from roots_kg.graph.tables import table_in_memory
+from roots_kg.graph.transe import TransE, TransEConfig
+from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.training.transe import TransEModule, new_transe
+
+__all__ = ["OwnedRows", "train_in_processes"]
+
+
+def train_in_processes(
+    graph: KnowledgeGraph, config: TransEConfig, processes: int, options: Mapping[str, Any]
+) -> TransE:
+    """Learn vectors for a graph in several processes of this computer.
+
+    Args:
+        graph: the triples.
+        config: how.
+        processes: how many.
+        options: arguments of `pytorch_lightning.Trainer`.
+
+    Returns:
+        The vectors of all processes together.
+    """
+    with tempfile.TemporaryDirectory(prefix="roots-kg-") as scratch:
+        options = {
+            **options,
+            "accelerator": "cpu",
+            "devices": processes,
+            "strategy": OwnedRows(process_group_backend="gloo", start_method="fork"),
+            "callbacks": [*options["callbacks"], _SaveRows(Path(scratch))],
+        }
+        lightning.Trainer(**options).fit(TransEModule(graph, config, sharded_table))
+        model = new_transe(graph, config, table_in_memory).requires_grad_(False)
+        for rank in range(processes):
+            for name, rows in load_file(_rows_file(Path(scratch), rank)).items():
+                model.get_parameter(name)[rank::processes] = rows
+    return model.eval()
+
+
+class OwnedRows(DDPStrategy):
+    """Processes that keep parameters of their own; nothing is broadcast or averaged between them."""
+
+    def configure_ddp(self) -> None:
+        """Leave the module as it is."""
+
+
+class _SaveRows(Callback):
+    """Puts every process's rows into a file, and takes the model away, which is not wanted any more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: TransEModule) -> None:  # type: ignore[override]
+        save_file(pl_module.model.state_dict(), _rows_file(self.folder, trainer.global_rank))
+        del pl_module.model
+
+
+def _rows_file(folder: Path, rank: int) -> Path:
+    return folder / f"{rank}.safetensors"
