@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +17,17 @@ from roots_kg.graph.sharding import sharded_table
 from roots_kg.graph.tables import table_in_memory
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
-from roots_kg.training.transe import TransEModule, new_transe
+from roots_kg.training.transe import TransEModule, Validation, new_transe
 
 __all__ = ["OwnedRows", "train_in_processes"]
 
 
 def train_in_processes(
-    graph: KnowledgeGraph, config: TransEConfig, processes: int, options: Mapping[str, Any]
+    graph: KnowledgeGraph,
+    config: TransEConfig,
+    processes: int,
+    validation: Validation | None,
+    options: Mapping[str, Any],
 ) -> TransE:
     """Learn vectors for a graph in several processes of this computer.
 
@@ -30,6 +35,7 @@ def train_in_processes(
         graph: the triples.
         config: how.
         processes: how many.
+        validation: is told what the processes found.
         options: arguments of `pytorch_lightning.Trainer`.
 
     Returns:
@@ -41,13 +47,15 @@ def train_in_processes(
             "accelerator": "cpu",
             "devices": processes,
             "strategy": OwnedRows(process_group_backend="gloo", start_method="fork"),
-            "callbacks": [*options["callbacks"], _SaveRows(Path(scratch))],
+            "callbacks": [*options["callbacks"], _SaveRows(Path(scratch), validation)],
         }
         lightning.Trainer(**options).fit(TransEModule(graph, config, sharded_table))
         model = new_transe(graph, config, table_in_memory).requires_grad_(False)
         for rank in range(processes):
             for name, rows in load_file(_rows_file(Path(scratch), rank)).items():
                 model.get_parameter(name)[rank::processes] = rows
+        if validation is not None:
+            validation.load_state_dict(json.loads((Path(scratch) / "validation.json").read_text("utf-8")))
     return model.eval()
 
 
@@ -61,12 +69,14 @@ class OwnedRows(DDPStrategy):
 class _SaveRows(Callback):
     """Puts every process's rows into a file, and takes the model away, which is not wanted any more."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, validation: Validation | None) -> None:
+        self.folder, self.validation = folder, validation
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: TransEModule) -> None:  # type: ignore[override]
         save_file(pl_module.model.state_dict(), _rows_file(self.folder, trainer.global_rank))
         del pl_module.model
+        if self.validation is not None and trainer.is_global_zero:
+            (self.folder / "validation.json").write_text(json.dumps(self.validation.state_dict()), "utf-8")
 
 
 def _rows_file(folder: Path, rank: int) -> Path:

@@ -83,7 +83,8 @@ def train_transe(
         "callbacks": callbacks,
         **trainer,
     }
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # their notes on hardware and tips
     with (
         one_thread(),
         warnings.catch_warnings(),
@@ -92,7 +93,7 @@ def train_transe(
         if processes > 1:
             from roots_kg.training.processes import train_in_processes  # it imports this module
 
-            return train_in_processes(graph, config, processes, options)
+            return train_in_processes(graph, config, processes, validation, options)
         module = TransEModule(graph, config, mapped_tables(mapped) if mapped else table_in_memory)
         lightning.Trainer(**options).fit(module, ckpt_path=checkpoint, weights_only=True)
     return module.model.cpu().eval().requires_grad_(False)
@@ -191,6 +192,15 @@ class Validation(Callback):
         self.best_mrr, self.best_epoch = -1.0, 0
         self._looks_since = 0
         self._vectors: dict[str, Tensor] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was found so far."""
+        return {"best_mrr": self.best_mrr, "best_epoch": self.best_epoch, "looks_since": self._looks_since}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what another validation of the same triples found."""
+        self.best_mrr, self.best_epoch = state_dict["best_mrr"], state_dict["best_epoch"]
+        self._looks_since = state_dict["looks_since"]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: TransEModule) -> None:  # type: ignore[override]
         """Rank the validation triples."""

@@ -48,6 +48,13 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=0, help="Stop after so many rankings of --valid without a better one.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share the work and hold a part of the vectors each.")
+    ] = 1,
+    mapped: Annotated[
+        Path | None,
+        typer.Option(help="A folder whose files hold the vectors while they are trained, not the memory."),
+    ] = None,
     aliases: AliasesOption = None,
     delimiter: DelimiterOption = None,
     on_error: OnErrorOption = "strict",
@@ -85,7 +92,11 @@ def train(
     loaded, report = read_graphs(graph, aliases, delimiter, on_error, rejects)
     validation_ids = read_ids(loaded, valid, delimiter) if valid is not None else None  # type: ignore[arg-type]
     started, cpu = time.perf_counter(), time.process_time()
-    bundle, validation = train_bundle(loaded, transe, validation_ids)
+    if mapped is not None:
+        mapped.mkdir(parents=True, exist_ok=True)
+        if any(mapped.iterdir()):
+            raise UsageError("the folder for the vectors must be empty", path=mapped)
+    bundle, validation = train_bundle(loaded, transe, validation_ids, processes=processes, mapped=mapped)
     bundle.save(out)
     result: dict[str, float] = {
         "triples": len(loaded),
@@ -104,7 +115,12 @@ def train(
 
 
 def train_bundle(
-    graph: KnowledgeGraph, config: TransEConfig, validation_ids: tuple[Ids, Ids, Ids] | None = None
+    graph: KnowledgeGraph,
+    config: TransEConfig,
+    validation_ids: tuple[Ids, Ids, Ids] | None = None,
+    *,
+    processes: int = 1,
+    mapped: Path | None = None,
 ) -> tuple[GraphBundle, Validation | None]:
     """Train TransE on a graph with a progress bar; return both together, and what validation found."""
     import sys
@@ -113,5 +129,12 @@ def train_bundle(
     from roots_kg.training.transe import Validation, train_transe
 
     validation = None if validation_ids is None else Validation(graph, validation_ids, config)
-    transe = train_transe(graph, config, validation=validation, progress=sys.stderr.isatty())
+    transe = train_transe(
+        graph,
+        config,
+        processes=processes,
+        mapped=mapped,
+        validation=validation,
+        progress=sys.stderr.isatty(),
+    )
     return GraphBundle(graph, transe, config), validation
