@@ -15,14 +15,31 @@ from roots_kg.errors import DataError, TaskError, UsageError, nearest
 __all__ = ["GraphFiles", "Workspace", "inside"]
 
 FOLDERS = ("knowledge", "tasks", "configs")
+TRIPLES_EXTENSIONS = (
+    ".tsv",
+    ".csv",
+    ".txt",
+    ".jsonl",
+    ".ndjson",
+    ".parquet",
+    ".pq",
+    ".nt",
+    ".ttl",
+    ".jsonld",
+    ".rdf",
+    ".owl",
+    ".xml",
+)
+TRIPLES_FILES = tuple(f"triples{extension}{end}" for extension in TRIPLES_EXTENSIONS for end in ("", ".gz"))
 
 
 @dataclass(frozen=True)
 class GraphFiles:
-    """The files that make up one source of knowledge: triples, and aliases where there are any."""
+    """The files that make up one source of knowledge: triples, and aliases and a card where there are any."""
 
     triples: tuple[Path, ...]
     aliases: Path | None = None
+    card: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -87,24 +104,46 @@ class Workspace:
         raise TaskError(f"there is no task {task!r}", hint=nearest(task, known))
 
     def graph_files(self, graph: str) -> GraphFiles:
-        """Return the files of `graph`: a triples file, a folder with `triples.tsv`, or a name.
+        """Return the files of `graph`: a triples file, a folder with `triples.tsv` (or `.ttl` …), or a name.
+
+        `aliases.tsv` and `card.yaml` beside a file that is called `triples` belong to it.
 
         Raises:
-            DataError: if there is no such graph; the message names the nearest.
+            DataError: if there is no such graph, or several triples files in its folder; the message names
+                the nearest graph.
         """
         for path in (Path(graph), self.root / "knowledge" / graph):
-            triples = path / "triples.tsv" if os.path.isdir(path) else path
+            triples = _triples_file(path) if os.path.isdir(path) else path
             if os.path.isfile(triples):
-                aliases = triples.with_name("aliases.tsv")
-                if triples.name != "triples.tsv":
+                if triples.name not in TRIPLES_FILES:
                     return GraphFiles((triples,))
-                return GraphFiles((triples,), aliases if aliases.is_file() else None)
+                aliases = (triples.with_name(name) for name in ("aliases.tsv", "aliases.tsv.gz"))
+                card = triples.with_name("card.yaml")
+                return GraphFiles(
+                    (triples,), next(filter(Path.is_file, aliases), None), card if card.is_file() else None
+                )
         if os.path.isdir(graph):
             raise DataError("this folder has no triples.tsv", path=graph)
-        known = [path.parent.name for path in (self.root / "knowledge").glob("*/triples.tsv")]
+        folders = (self.root / "knowledge").glob("*/triples.*")
+        known = {path.parent.name for path in folders if path.name in TRIPLES_FILES}
         raise DataError(
             "there is no such file, and no graph of that name", path=graph, hint=nearest(graph, known)
         )
+
+
+def _triples_file(folder: Path) -> Path:
+    """Return the one triples file of a folder; `triples.tsv` where there is none.
+
+    Raises:
+        DataError: if there are several.
+    """
+    found = [folder / name for name in TRIPLES_FILES if (folder / name).is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise DataError(
+            f"this folder has several triples files, {names}", path=folder, hint="name one of them"
+        )
+    return found[0] if found else folder / "triples.tsv"
 
 
 def inside(folder: Path, relative: str, *, named_in: Path) -> Path:

@@ -81,6 +81,37 @@ def test_a_graph_is_found_by_name_by_folder_and_by_file(workspace, tmp_path):
     (folder / "aliases.tsv").touch()
     assert workspace.graph_files("geography") == GraphFiles((triples,), folder / "aliases.tsv")
     assert workspace.graph_files(str(triples)).aliases == folder / "aliases.tsv"
+    (folder / "card.yaml").touch()
+    assert workspace.graph_files("geography").card == folder / "card.yaml"
+
+
+@pytest.mark.parametrize("name", ["triples.ttl", "triples.parquet", "triples.jsonl.gz", "triples.csv"])
+def test_triples_of_any_kind_make_a_graph(workspace, name):
+    folder = workspace.root / "knowledge" / "towns"
+    folder.mkdir()
+    (folder / name).touch()
+    (folder / "aliases.tsv.gz").touch()
+    assert workspace.graph_files("towns") == GraphFiles((folder / name,), folder / "aliases.tsv.gz")
+    assert workspace.graph_files(str(folder / name)).aliases == folder / "aliases.tsv.gz"
+    with pytest.raises(DataError, match="did you mean 'towns'"):
+        workspace.graph_files("town")
+
+
+def test_aliases_and_a_card_belong_to_no_other_file_beside_them(workspace):
+    folder = workspace.root / "knowledge" / "geography"
+    for name in ("aliases.tsv", "card.yaml", "more.tsv"):
+        (folder / name).touch()
+    assert workspace.graph_files(str(folder / "more.tsv")) == GraphFiles((folder / "more.tsv",))
+
+
+def test_a_folder_with_two_triples_files_is_refused_for_both_could_be_meant(workspace):
+    folder = workspace.root / "knowledge" / "geography"
+    (folder / "triples.tsv.rejects.tsv").touch()
+    assert workspace.graph_files("geography").triples == (folder / "triples.tsv",)
+    (folder / "triples.nt.gz").touch()
+    with pytest.raises(DataError, match=r"several triples files, triples.tsv and triples.nt.gz"):
+        workspace.graph_files("geography")
+    assert workspace.graph_files(str(folder / "triples.nt.gz")).triples == (folder / "triples.nt.gz",)
 
 
 def test_an_unknown_graph_is_refused_with_the_nearest_name(workspace):

@@ -89,5 +89,6 @@ def _graph(task: Task, knowledge: Path | None) -> GraphBundle | None:
         f"training vectors for {files.triples[0]} first; `roots kg train` and `--knowledge` save that",
         file=sys.stderr,
     )
-    graph = KnowledgeGraph.from_file(*files.triples, aliases=files.aliases)
+    cards = [files.card] if files.card else []
+    graph = KnowledgeGraph.from_file(*files.triples, aliases=files.aliases, cards=cards)
     return train_bundle(graph, TransEConfig())[0]

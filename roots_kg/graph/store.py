@@ -12,8 +12,10 @@ import torch
 from roots_kg.bundle import Bundle, atomic_folder, checked
 from roots_kg.config import from_mapping, to_mapping
 from roots_kg.errors import BundleError, ConfigError
+from roots_kg.graph.card import Card
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.graph.values import Value
 
 __all__ = ["GraphBundle"]
 
@@ -27,6 +29,8 @@ class _Settings:
     triples: int
     fingerprint: str
     transe: TransEConfig
+    values: int = 0
+    cards: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,13 @@ class GraphBundle:
         """Write the bundle's files into an existing private folder."""
         graph = self.graph
         settings = _Settings(
-            graph.num_entities, graph.num_relations, len(graph), graph.fingerprint, self.config
+            entities=graph.num_entities,
+            relations=graph.num_relations,
+            triples=len(graph),
+            fingerprint=graph.fingerprint,
+            transe=self.config,
+            values=sum(map(len, graph.values.values())),
+            cards=graph.cards,
         )
         ids = {
             "head_id": graph.head_id,
@@ -73,6 +83,7 @@ class GraphBundle:
                     {"entities": graph.entities, "relations": graph.relations, "sources": graph.sources}
                 ),
                 "aliases.json": _json(dict(graph.aliases)),
+                **({"values.json": _json(dict(graph.values))} if graph.values else {}),
                 "README.md": _readme(settings),
             },
         )
@@ -92,13 +103,17 @@ class GraphBundle:
         try:
             vocabulary = json.loads(bundle.text("vocabulary.json"))
             aliases = {key: tuple(names) for key, names in json.loads(bundle.text("aliases.json")).items()}
-            ids = {name: values.numpy() for name, values in bundle.tensors("triples.safetensors").items()}
+            stated = json.loads(bundle.text("values.json")) if settings.values else {}
+            values = {key: tuple(map(_value, rows)) for key, rows in stated.items()}
+            ids = {name: ids.numpy() for name, ids in bundle.tensors("triples.safetensors").items()}
             graph = KnowledgeGraph(
                 entities=tuple(vocabulary["entities"]),
                 relations=tuple(vocabulary["relations"]),
                 aliases=aliases,
                 sources=tuple(vocabulary["sources"]),
-                **ids,
+                values=values,
+                cards=settings.cards,
+                **{name: ids[name] for name in ("head_id", "relation_id", "tail_id", "source_id")},
             )
             vectors = bundle.tensors("transe.safetensors")
             config = settings.transe
@@ -122,14 +137,25 @@ class GraphBundle:
         return cls(graph, transe.eval().requires_grad_(False), settings.transe)
 
 
+def _value(row: Any) -> Value:
+    relation, text, datatype, language = row
+    if not all(isinstance(item, str) for item in (relation, text, datatype or "", language or "")):
+        raise TypeError(f"{row!r} is no literal")
+    return Value(relation, text, datatype, language)
+
+
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, indent=0) + "\n"
 
 
 def _readme(settings: _Settings) -> str:
+    origin = "".join(
+        f"{card.name or 'A graph'}: {card.source}. Licence: {card.licence}.\n\n" for card in settings.cards
+    )
     return (
         "# A knowledge graph with TransE vectors\n\n"
         f"{settings.triples:,} triples, {settings.entities:,} entities, {settings.relations:,} relations; "
         f"vectors of {settings.transe.dimension} dimensions.\n\n"
+        f"{origin}"
         "Written by `roots kg train`. Read it with `roots_kg.graph.store.GraphBundle.load`.\n"
     )

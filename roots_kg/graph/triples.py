@@ -10,30 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from roots_kg.errors import DataError, GraphError, nearest
-from roots_kg.graph.readers import Delimiter, OnError, RawTriple, Reject, TripleReader, read_aliases
+from roots_kg.graph.assembly import Assembly, Ids, ReadReport, gather
+from roots_kg.graph.card import Card, read_card
+from roots_kg.graph.cells import Cells
+from roots_kg.graph.readers import Batch, Literals, OnError, RawTriple, Source, read_file
+from roots_kg.graph.values import Value
+from roots_kg.graph.vocabulary import Vocabulary
 
-__all__ = ["Adjacency", "KnowledgeGraph", "ReadReport"]
-
-Ids = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ReadReport:
-    """What was noticed while a graph was read.
-
-    Args:
-        rejects: the lines that were set aside.
-        duplicates: how many triples were stated more than once (each is kept once).
-        unused_aliases: how many aliases belong to entities that no triple mentions (ignored).
-    """
-
-    rejects: tuple[Reject, ...] = ()
-    duplicates: int = 0
-    unused_aliases: int = 0
+__all__ = ["Adjacency", "Ids", "KnowledgeGraph", "ReadReport", "read_ids"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +56,8 @@ class KnowledgeGraph:
         sources: the files that triples came from.
         source_id: (T,) which of `sources` each triple came from (the first that stated it); empty stands for
             the first source throughout.
+        values: for an entity's key, the literals that were stated of it.
+        cards: what is known about where the triples come from and under what licence.
     """
 
     entities: tuple[str, ...]
@@ -80,6 +68,8 @@ class KnowledgeGraph:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: tuple[str, ...] = ("",)
     source_id: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    values: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    cards: tuple[Card, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.source_id):
@@ -94,49 +84,80 @@ class KnowledgeGraph:
         source: str = "",
     ) -> KnowledgeGraph:
         """Build a graph from (head, relation, tail) names; a triple stated twice is kept once."""
-        builder = _Builder()
-        builder.add(triples, source)
-        return builder.build({key: tuple(names) for key, names in (aliases or {}).items()})
+        assembly = Assembly()
+        assembly.begin_source()
+        assembly.add(Batch(Cells.of([name for triple in triples for name in triple], 3)))
+        found = assembly.triples()
+        named = {key: tuple(names) for key, names in (aliases or {}).items()}
+        return cls(*found[:5], aliases=named, sources=(source,))
 
     @classmethod
     def from_file(
         cls,
         *paths: Path | str,
-        aliases: Path | str | None = None,
-        delimiter: Delimiter | None = None,
+        aliases: Path | str | Sequence[Path | str] | None = None,
+        cards: Sequence[Path | str] = (),
+        format: str | None = None,
         on_error: OnError = "strict",
+        literals: Literals = "values",
+        language: str = "en",
     ) -> KnowledgeGraph:
         """Read one or more triples files into one graph; see `read` for what can go wrong."""
-        return cls.read(paths, aliases=aliases, delimiter=delimiter, on_error=on_error)[0]
+        return cls.read(
+            paths,
+            aliases=aliases,
+            cards=cards,
+            format=format,
+            on_error=on_error,
+            literals=literals,
+            language=language,
+        )[0]
 
     @classmethod
     def read(
         cls,
         paths: Sequence[Path | str],
         *,
-        aliases: Path | str | None = None,
-        delimiter: Delimiter | None = None,
+        aliases: Path | str | Sequence[Path | str] | None = None,
+        cards: Sequence[Path | str] = (),
+        format: str | None = None,
         on_error: OnError = "strict",
+        literals: Literals = "values",
+        language: str = "en",
     ) -> tuple[KnowledgeGraph, ReadReport]:
         """Read triples files and an aliases file into one graph, and report what was noticed.
 
         Args:
-            paths: files of three columns; see `TripleReader`.
-            aliases: a file of two columns, entity<TAB>alias; an entity's first alias is its display name.
-            delimiter: what separates the columns of the triples files; None sniffs it, file by file.
+            paths: the files, in any mix of the formats of `roots_kg.graph.readers.FORMATS`.
+            aliases: a file, or several, of two columns, entity<TAB>alias; an entity's first alias is its
+                display name.
+            cards: `card.yaml` files of the graphs that the files are.
+            format: the format of all the triples files; None chooses file by file, by name or first lines.
             on_error: "strict" stops at the first bad line; "quarantine" sets bad lines aside.
+            literals: whether literals become `values`, "entities" or nothing ("ignore"); names such as
+                `rdfs:label` become aliases in any case.
+            language: the language of the name to display, where an entity has names in several.
 
         Raises:
+            UsageError: for an unknown option, or a format whose package is not installed.
+            ConfigError: for a card that is none.
             DataError: for a missing, empty or malformed file.
         """
-        builder = _Builder()
-        rejects: list[Reject] = []
-        for path in map(Path, paths):
-            reader = TripleReader(path, delimiter, on_error)
-            builder.add(reader.read(), str(path))
-            rejects += reader.rejects
-        named, unused = _read_aliases(Path(aliases), builder.entities) if aliases is not None else ({}, 0)
-        return builder.build(named), ReadReport(tuple(rejects), builder.duplicates, unused)
+        described = tuple(read_card(Path(path)) for path in cards)
+        sources = [Source(Path(path), on_error, literals, str(at)) for at, path in enumerate(paths)]
+        named = [aliases] if isinstance(aliases, (str, Path)) else aliases or ()
+        found, names, values, report = gather(
+            sources, [Source(Path(path), on_error) for path in named], format, language
+        )
+        graph = cls(
+            *found[:5],
+            aliases=names,
+            sources=tuple(map(str, paths)),
+            source_id=found.source_id,
+            values=values,
+            cards=described,
+        )
+        return graph, report
 
     def __len__(self) -> int:
         """The number of triples, T."""
@@ -267,6 +288,7 @@ class KnowledgeGraph:
 
     def to_pyg(self) -> Any:
         """Return a PyG `Data` with `edge_index` (2, T), `edge_type` (T,) and `num_nodes` E."""
+        import torch
         from torch_geometric.data import Data
 
         edge_index = torch.from_numpy(np.stack([self.head_id, self.tail_id]))
@@ -274,48 +296,28 @@ class KnowledgeGraph:
         return Data(edge_index=edge_index, edge_type=edge_type, num_nodes=self.num_entities)
 
 
-class _Builder:
-    """Collects triples as ids, each distinct triple once."""
+def read_ids(graph: KnowledgeGraph, path: Path, format: str | None = None) -> tuple[Ids, Ids, Ids]:
+    """Read a triples file as ids of a graph; literals are left out, repeated triples are not.
 
-    def __init__(self) -> None:
-        self.entities: dict[str, int] = {}
-        self.relations: dict[str, int] = {}
-        self.sources: list[str] = []
-        self.triples: dict[tuple[int, int, int], int] = {}
-        self.duplicates = 0
+    Args:
+        graph: the graph that says which id a name has.
+        path: the file.
+        format: its format; None chooses by its name or its first lines.
 
-    def add(self, triples: Iterable[RawTriple], source: str) -> None:
-        source_id = len(self.sources)
-        self.sources.append(source)
-        entities, relations, known = self.entities, self.relations, self.triples
-        for head, relation, tail in triples:
-            triple = (
-                entities.setdefault(head, len(entities)),
-                relations.setdefault(relation, len(relations)),
-                entities.setdefault(tail, len(entities)),
-            )
-            self.duplicates += triple in known
-            known.setdefault(triple, source_id)
+    Returns:
+        heads, relations and tails, each (T,); −1 stands for what the graph does not know.
 
-    def build(self, aliases: Mapping[str, tuple[str, ...]]) -> KnowledgeGraph:
-        ids = np.array(list(self.triples), dtype=np.int64).reshape(-1, 3)
-        source_id = np.fromiter(self.triples.values(), dtype=np.int64, count=len(self.triples))
-        head_id, relation_id, tail_id = (np.ascontiguousarray(column) for column in ids.T)
-        names = (tuple(self.entities), tuple(self.relations))
-        return KnowledgeGraph(*names, head_id, relation_id, tail_id, aliases, tuple(self.sources), source_id)
-
-
-def _read_aliases(path: Path, entities: Mapping[str, int]) -> tuple[dict[str, tuple[str, ...]], int]:
-    aliases: dict[str, list[str]] = {}
-    unused = used = 0
-    for _, entity, alias in read_aliases(path):
-        if entity not in entities:
-            unused += 1
-        elif alias not in aliases.setdefault(entity, []):
-            aliases[entity].append(alias)
-            used += 1
-    if unused and not used:
-        raise DataError(
-            "none of its entities is in the graph", path=path, hint="the first column is the entity's key"
-        )
-    return {entity: tuple(names) for entity, names in aliases.items()}, unused
+    Raises:
+        DataError: for a missing, empty or malformed file.
+    """
+    entities, relations = Vocabulary(), Vocabulary()
+    ends, between = [np.zeros((0, 2), dtype=np.int32)], [np.zeros((0, 1), dtype=np.int32)]
+    for batch in read_file(Source(Path(path), literals="ignore", scope="?"), format):
+        ends.append(entities.ids(batch.triples.columns(0, 2)))
+        between.append(relations.ids(batch.triples.columns(1)))
+    if sum(map(len, ends)) == 0:
+        raise DataError("holds no triple, only literals", path=path)
+    entity_ids = np.array([graph.entity_ids.get(name, -1) for name in entities.names()], dtype=np.int64)
+    relation_ids = np.array([graph.relation_ids.get(name, -1) for name in relations.names()], dtype=np.int64)
+    head_id, tail_id = entity_ids[np.concatenate(ends)].T.copy()
+    return head_id, relation_ids[np.concatenate(between)][:, 0], tail_id

@@ -1,5 +1,6 @@
 """Bad input of every kind ends in one line that says what, where and the way out, and loses nothing."""
 
+import gzip
 import json
 import re
 import shutil
@@ -109,7 +110,91 @@ def triples_that_are_not_utf8(place):
 
 def damaged_gzip(place):
     path = place.write("graph.tsv.gz", b"not gzip at all")
-    return Case(place.train(path), f"{path}: ", "cannot be read")
+    return Case(place.train(path), f"{path}: ", "this is not gzip")
+
+
+def gzip_that_ends_early(place):
+    whole = gzip.compress(b"".join(b"a%d\tr\tb\n" % number for number in range(5000)))
+    path = place.write("graph.tsv.gz", whole[: len(whole) // 2])
+    return Case(place.train(path), f"{path}:", "the compressed data end too early")
+
+
+def gzip_without_its_name(place):
+    path = place.write("graph.tsv", gzip.compress(b"a\tr\tb\n"))
+    return Case(place.train(path), f"{path}: ", "this is a gzip file (let its name end in .gz)")
+
+
+def nul_byte(place):
+    path = place.write("graph.tsv", b"a\tr\tb\n\0\tr\tb\n")
+    return Case(place.train(path), f"{path}:2: ", "the line holds a NUL byte")
+
+
+def old_mac_line_ends(place):
+    path = place.write("graph.tsv", b"a\tr\tb\rc\tr\td\r")
+    return Case(place.train(path), f"{path}: ", "its lines end in a carriage return alone")
+
+
+def carriage_return_within_a_line(place):
+    path = place.write("graph.tsv", b"a\tr\tb\r\nc\tr\td\re\tr\tf\r\n")
+    return Case(place.train(path), f"{path}:2: ", "a carriage return that does not end it")
+
+
+def line_of_ten_megabytes(place):
+    path = place.write("graph.tsv", b"a\tr\tb\n" + b"x" * 10_000_000 + b"\tr\tb\n")
+    return Case(place.train(path), f"{path}:2: ", "the line is 10,000,004 bytes long")
+
+
+def empty_relation_column(place):
+    path = place.write("graph.csv", "head,relation,tail\na,r,b\na,,b\n")
+    return Case(place.train(path), f"{path}:3: ", "the relation column is empty")
+
+
+def folder_in_place_of_triples(place):
+    return Case(place.train(place.folder), f"{place.folder}: ", "this folder has no triples.tsv")
+
+
+def json_lines_that_are_no_json(place):
+    path = place.write("graph.jsonl", '["a", "r", "b"]\n["a", "r"\n')
+    return Case(place.train(path), f"{path}:2: ", "not JSON: ")
+
+
+def json_lines_nested_too_deep(place):
+    path = place.write("graph.jsonl", "[" * 100_000 + "\n")
+    return Case(place.train(path), f"{path}:1: ", "nested too deep")
+
+
+def turtle_cut_in_half(place):
+    path = place.write("graph.ttl", "@prefix e: <http://e/> .\ne:a e:r e:b .\ne:a e:r <http")
+    return Case(place.train(path), f"{path}:3: ", "not valid Turtle")
+
+
+def context_on_the_network(place):
+    path = place.write("graph.jsonld", '{"@context": "http://schema.org/", "name": "x"}')
+    return Case(place.train(path), f"{path}: ", "contexts are not fetched from the network")
+
+
+def truncated_parquet(place):
+    path = place.write("graph.parquet", b"PAR1\x15\x04\x15")
+    return Case(place.train(path), f"{path}: ", "cannot be read as Parquet")
+
+
+def tab_separated_file_called_parquet(place):
+    path = place.write("graph.parquet", "a\tr\tb\n")
+    return Case(place.train(path), f"{path}: ", "cannot be read as Parquet")
+
+
+def unknown_format(place):
+    path = place.write("graph.tsv", "a\tr\tb\n")
+    arguments = (*place.train(path), "--format", "turtel")
+    return Case(arguments, "unknown format 'turtel'", "did you mean 'turtle'?", code=2)
+
+
+def unknown_key_in_a_card(place):
+    folder = place.folder / "knowledge" / "towns"
+    folder.mkdir(parents=True)
+    (folder / "triples.tsv").write_text("a\tr\tb\n")
+    (folder / "card.yaml").write_text("source: me\nlicense: none\n")
+    return Case(place.train("towns"), f"{folder / 'card.yaml'}: ", "did you mean 'licence'?", code=2)
 
 
 def aliases_of_nothing(place):
@@ -308,6 +393,22 @@ CASES = [
     graph_with_one_entity,
     triples_that_are_not_utf8,
     damaged_gzip,
+    gzip_that_ends_early,
+    gzip_without_its_name,
+    nul_byte,
+    old_mac_line_ends,
+    carriage_return_within_a_line,
+    line_of_ten_megabytes,
+    empty_relation_column,
+    folder_in_place_of_triples,
+    json_lines_that_are_no_json,
+    json_lines_nested_too_deep,
+    turtle_cut_in_half,
+    context_on_the_network,
+    truncated_parquet,
+    tab_separated_file_called_parquet,
+    unknown_format,
+    unknown_key_in_a_card,
     aliases_of_nothing,
     examples_that_are_not_utf8,
     examples_that_are_not_json,

@@ -1,6 +1,7 @@
 """A graph and its vectors come back from disk bit for bit, or not at all."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from roots_kg.bundle import sha256
 from roots_kg.errors import BundleError
+from roots_kg.graph.card import Card, Counts
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.graph.values import Value
 
 
 def bundle_of(graph, *, dimension=3, reciprocal=True, seed=0):
@@ -32,9 +35,10 @@ def small(**options):
 
 
 def assert_same(read, written):
-    for name in ("entities", "relations", "sources"):
+    for name in ("entities", "relations", "sources", "cards"):
         assert getattr(read.graph, name) == getattr(written.graph, name)
     assert dict(read.graph.aliases) == dict(written.graph.aliases)
+    assert dict(read.graph.values) == dict(written.graph.values)
     for name in ("head_id", "relation_id", "tail_id", "source_id"):
         here, there = getattr(read.graph, name), getattr(written.graph, name)
         assert here.dtype == there.dtype
@@ -87,15 +91,36 @@ odd = st.text(min_size=1, max_size=6) | st.sampled_from(
 )
 
 
+values = st.builds(Value, odd, odd, st.none() | odd, st.none() | odd)
+counts = st.none() | st.integers(0, 1 << 40)
+cards = st.builds(
+    Card,
+    odd,
+    odd,
+    name=odd,
+    counts=st.builds(Counts, counts, counts, by_relation=st.dictionaries(odd, st.integers(0, 9), max_size=2)),
+    generator=st.dictionaries(odd, odd, max_size=2),
+)
+
+
 @given(
     st.lists(st.tuples(odd, odd, odd), min_size=1, max_size=6),
     st.lists(st.lists(odd, min_size=1, max_size=2), max_size=2),
+    st.lists(st.lists(values, min_size=1, max_size=3), max_size=2),
+    st.lists(cards, max_size=2),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_names_of_any_kind_survive_the_way_to_disk(tmp_path_factory, triples, names):
+def test_names_and_values_of_any_kind_survive_the_way_to_disk(
+    tmp_path_factory, triples, names, literals, stated
+):
     keys = KnowledgeGraph.from_triples(triples).entities
     aliases = dict(zip(keys, map(tuple, names), strict=False))
-    written = bundle_of(KnowledgeGraph.from_triples(triples, aliases=aliases, source=triples[0][0]))
+    graph = replace(
+        KnowledgeGraph.from_triples(triples, aliases=aliases, source=triples[0][0]),
+        values=dict(zip(keys, map(tuple, literals), strict=False)),
+        cards=tuple(stated),
+    )
+    written = bundle_of(graph)
     path = tmp_path_factory.getbasetemp() / "odd_names"
     written.save(path)
     assert_same(GraphBundle.load(path), written)
@@ -109,6 +134,36 @@ def exchange(path, name, content=None, settings=None):
     config["files"][name] = sha256(path / name)
     config["settings"] |= settings or {}
     (path / "config.json").write_text(json.dumps(config), "utf-8")
+
+
+def with_value():
+    bundle = small()
+    card = Card("an atlas", "CC0-1.0", name="Borders")
+    graph = replace(bundle.graph, values={"Q40": (Value("area", "83879", "km2"),)}, cards=(card,))
+    return replace(bundle, graph=graph)
+
+
+def test_source_and_licence_travel_with_the_graph(tmp_path):
+    with_value().save(tmp_path / "bundle")
+    assert GraphBundle.load(tmp_path / "bundle").graph.cards[0].licence == "CC0-1.0"
+    assert "Borders: an atlas. Licence: CC0-1.0." in (tmp_path / "bundle" / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b'{"Q40": 3}', b'{"Q40": [["area"]]}', b'{"Q40": [[1, 2, 3, 4]]}', b"{"]
+)
+def test_values_that_make_no_sense_are_refused_even_with_their_hash(tmp_path, content):
+    with_value().save(tmp_path / "bundle")
+    exchange(tmp_path / "bundle", "values.json", content)
+    with pytest.raises(BundleError):
+        GraphBundle.load(tmp_path / "bundle")
+
+
+def test_a_bundle_from_before_there_were_values_and_cards_is_read(path):
+    config = json.loads((path / "config.json").read_text("utf-8"))
+    del config["settings"]["values"], config["settings"]["cards"]
+    (path / "config.json").write_text(json.dumps(config), "utf-8")
+    assert GraphBundle.load(path).graph.values == {}
 
 
 @pytest.fixture

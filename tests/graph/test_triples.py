@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roots_kg.errors import DataError, GraphError
-from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.graph.triples import KnowledgeGraph, read_ids
+from roots_kg.graph.values import Value
 
 TRIPLES = [
     ("Q40", "capital", "Q1741"),
@@ -79,6 +80,42 @@ def test_an_aliases_file_gives_names_and_counts_what_it_could_not_use(tmp_path):
     (tmp_path / "names.tsv").write_text("Q7\tNobody\n")
     with pytest.raises(DataError, match=r"names.tsv: none of its entities is in the graph"):
         KnowledgeGraph.from_file(tmp_path / "a.tsv", aliases=tmp_path / "names.tsv")
+
+
+def test_a_graph_that_is_read_again_is_the_same(tmp_path):
+    (tmp_path / "a.tsv").write_text("a\tr\tb\nb\tr\tc\na\tr\tb\n")
+    first, second = (KnowledgeGraph.from_file(tmp_path / "a.tsv") for _ in range(2))
+    assert first.fingerprint == second.fingerprint
+
+
+def test_what_is_known_beside_the_triples_does_not_change_the_fingerprint(graph):
+    """Vectors belong to entities, relations and triples; a new name or value leaves them valid."""
+    values = {"Q40": (Value("area", "83879"),)}
+    assert replace(graph, values=values, aliases={}).fingerprint == graph.fingerprint
+
+
+def test_no_file_is_no_graph():
+    with pytest.raises(DataError, match="holds no triple"):
+        KnowledgeGraph.from_file()
+
+
+def test_test_triples_become_ids_of_the_graph_in_their_order(tmp_path, graph):
+    (tmp_path / "test.csv").write_text(
+        "Q64,capital,Q40\nQ40,borders,Atlantis\nQ40,likes,Q64\nQ64,capital,Q40\n"
+    )
+    head, relation, tail = read_ids(graph, tmp_path / "test.csv")
+    assert (head.tolist(), relation.tolist(), tail.tolist()) == ([3, 0, 0, 3], [0, 1, -1, 0], [0, -1, 3, 0])
+    assert {ids.dtype for ids in (head, relation, tail)} == {np.dtype(np.int64)}
+    assert read_ids(graph, tmp_path / "test.csv", "comma")[0].tolist() == head.tolist()
+    (tmp_path / "values.jsonl").write_text('["Q40", "area", 83879]\n')
+    with pytest.raises(DataError, match="holds no triple, only literals"):
+        read_ids(graph, tmp_path / "values.jsonl")
+
+
+def test_a_blank_node_of_a_test_file_is_unknown_to_the_graph(tmp_path):
+    (tmp_path / "x.nt").write_text("_:a <http://e/r> <http://e/b> .\n")
+    graph = KnowledgeGraph.from_file(tmp_path / "x.nt")
+    assert [ids.tolist() for ids in read_ids(graph, tmp_path / "x.nt")] == [[-1], [0], [1]]
 
 
 def test_an_entity_is_called_by_its_first_alias_or_else_its_key(graph):

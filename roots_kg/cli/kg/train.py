@@ -11,8 +11,10 @@ import typer
 
 from roots_kg.cli.kg.graphs import (
     AliasesOption,
-    DelimiterOption,
+    FormatOption,
     GraphArgument,
+    LanguageOption,
+    LiteralsOption,
     OnErrorOption,
     RejectsOption,
     read_graphs,
@@ -56,7 +58,9 @@ def train(
         typer.Option(help="A folder whose files hold the vectors while they are trained, not the memory."),
     ] = None,
     aliases: AliasesOption = None,
-    delimiter: DelimiterOption = None,
+    format: FormatOption = None,
+    literals: LiteralsOption = "values",
+    language: LanguageOption = "en",
     on_error: OnErrorOption = "strict",
     rejects: RejectsOption = None,
     as_json: JsonOption = False,
@@ -89,8 +93,8 @@ def train(
     if transe.patience and valid is None:
         raise UsageError("patience needs validation triples", hint="name some with --valid")
     ensure_replaceable(out, kind=KIND)
-    loaded, report = read_graphs(graph, aliases, delimiter, on_error, rejects)
-    validation_ids = read_ids(loaded, valid, delimiter) if valid is not None else None  # type: ignore[arg-type]
+    loaded, report = read_graphs(graph, aliases, format, on_error, rejects, literals, language)
+    validation_ids = read_ids(loaded, valid, format) if valid is not None else None
     started, cpu = time.perf_counter(), time.process_time()
     if mapped is not None:
         mapped.mkdir(parents=True, exist_ok=True)
