@@ -43,7 +43,11 @@ class Curve(Callback):
 
 @pytest.mark.parametrize(
     ("processes", "settings"),
-    [(2, {}), (3, {"reciprocal": False, "sampling": "bernoulli"}), (2, {"loss": "self_adversarial", "norm": 1})],
+    [
+        (2, {}),
+        (3, {"reciprocal": False, "sampling": "bernoulli"}),
+        (2, {"loss": "self_adversarial", "norm": 1}),
+    ],
     ids=["two", "three", "two-L1"],
 )
 def test_the_loss_curve_and_the_vectors_are_those_of_one_process(tmp_path, processes, settings):

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 
 def test_similar_lists_other_entities_by_distance(roots, towns):
     found = roots("kg", "similar", towns, "Graz", "-k", 5, "--json").json
@@ -22,3 +24,12 @@ def test_json_keeps_names_as_they_are(roots, towns):
 
 def test_a_person_sees_a_table(roots, towns):
     assert "nearest to Graz" in roots("kg", "similar", towns, "Graz").out
+
+
+@pytest.mark.parametrize("index", ["exact", "ivf", "hnsw"])
+def test_an_index_can_be_chosen(roots, towns, index):
+    pytest.importorskip("faiss")
+    found = roots("kg", "similar", towns, "Graz", "-k", 3, "--index", index, "--json").json["similar"]
+    assert "Graz" not in [item["entity"] for item in found]
+    every = roots("kg", "similar", towns, "Graz", "-k", 100, "--json").json["similar"]
+    assert all(item in every for item in found)
