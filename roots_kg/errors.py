@@ -82,12 +82,15 @@ class WeightsError(RootsError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names the known name closest to `name`, or lists what there is."""
+    """Return a hint that names the known name closest to `name`, or lists what there is; "" among too many."""
     choices = sorted(known)
-    if len(choices) > MANY:  # comparing with millions of names would take minutes
+    many = len(choices) > MANY
+    if many:  # comparing with millions of names would take minutes
         choices = [choice for choice in choices if choice[:2].casefold() == name[:2].casefold()][:MANY]
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
+    if many:
+        return ""
     shown = ", ".join(repr(choice) for choice in choices[:10])
     return f"known: {shown}{', …' if len(choices) > 10 else ''}" if choices else "there are none"

@@ -164,6 +164,26 @@ class RootsModel:
         model.head = head.eval()
         return model
 
+    def with_graph(self, graph: GraphBundle) -> RootsModel:
+        """Return the model with another graph, such as an edited one; this one stays what it is.
+
+        The encoder is shared; the fusion layer and the head are copied as they are.
+
+        Raises:
+            UsageError: if the graph's vectors have another dimension.
+            GraphError: if the head cannot use the graph, for instance because its relations are others.
+        """
+        model = RootsModel(self.layers.encoder, self.encoder_name, graph, self.retrieval, self.fusion)
+        if self.knowledge is not None and self.layers.fusion is not None and model.layers.fusion is not None:
+            _check_dimension(graph, self.knowledge.bundle.config.dimension)
+            model.layers.fusion.load_state_dict(self.layers.fusion.state_dict())
+        if self.head is not None:
+            settings = self.head.settings()
+            head = type(self.head)(self.head.task, self.head.size, model.knowledge, settings)
+            head.load_state_dict(self.head.state_dict())
+            model.head = head.eval()
+        return model
+
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return the normalised vector of each text, (N, d); the graph has no part in it."""
         return self.layers.encoder.encode(texts)

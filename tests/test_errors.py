@@ -42,6 +42,7 @@ def test_every_error_is_a_roots_error_and_only_wrong_use_exits_with_2():
             "known: " + ", ".join(f"'n{i:02}'" for i in range(10)) + ", …",
         ),
         ("zzz", [], "there are none"),
+        ("zzz", [f"entity {number}" for number in range(30_000)], ""),
     ],
 )
 def test_the_hint_names_the_closest_name_or_lists_what_there_is(name, known, hint):

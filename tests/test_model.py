@@ -6,6 +6,7 @@ import torch
 
 from roots_kg.adaptation.task import Record, Task, read_records
 from roots_kg.errors import BundleError, GraphError, RootsError, TaskError, UsageError
+from roots_kg.graph.editing import add_triples, remove_triples
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.model import RootsModel
@@ -124,6 +125,35 @@ def test_another_graph_can_be_given_in_place_of_the_models_own(routing, saved_ro
         assert before[0].evidence
         assert not after[0].evidence
         assert after[2:] == before[2:]
+
+
+def test_an_edited_graph_counts_at_the_next_prediction(questions, bundle):
+    asked = "In which country is Hallstatt?"
+    more, _ = add_triples(bundle, [("Hallstatt", "located_in", "Austria")])
+    model = questions.with_graph(more)
+    (told,) = model.explain([asked])
+    assert told.prediction == "Austria"
+    assert told.evidence[0].triple == ("Hallstatt", "located_in", "Austria")
+    assert model.predict([QUESTION]) == questions.predict([QUESTION])
+    assert questions.predict([asked])[0].value == "(no answer)"
+    less, _ = remove_triples(more, [("Hallstatt", "located_in", "Austria")])
+    assert model.with_graph(less).predict([asked])[0].value == "(no answer)"
+
+
+def test_a_model_with_an_edited_graph_is_saved_with_it(routing, bundle, tmp_path):
+    model = routing.with_graph(add_triples(bundle, [("Hallstatt", "located_in", "Austria")])[0])
+    texts = ["The parcel to Hallstatt never arrived.", *TEXTS]
+    model.save_pretrained(tmp_path / "model")
+    assert RootsModel.from_pretrained(tmp_path / "model").predict(texts) == model.predict(texts)
+
+
+def test_a_graph_of_another_shape_is_refused_in_place_of_the_models(questions, routing, bundle):
+    flat = GraphBundle(bundle.graph, TransE(50, 3, 8, reciprocal=True), TransEConfig(dimension=8))
+    with pytest.raises(UsageError, match="have 8 dimensions, the model's had 16"):
+        routing.with_graph(flat)
+    more, _ = add_triples(bundle, [("Graz", "twin_town", "Ulm")])
+    with pytest.raises(GraphError, match="adapt the task again with this graph"):
+        questions.with_graph(more)
 
 
 def test_a_graph_that_the_head_cannot_walk_is_refused(questions, bundle, tmp_path):

@@ -21,7 +21,6 @@ __all__ = [
     "AliasesOption",
     "BundleArgument",
     "CountOption",
-    "DelimiterOption",
     "FormatOption",
     "GraphArgument",
     "LanguageOption",
@@ -62,7 +61,6 @@ LiteralsOption = Annotated[
 LanguageOption = Annotated[
     str, typer.Option(help="The language of the name to display, where a graph has names in several.")
 ]
-DelimiterOption = FormatOption
 OnErrorOption = Annotated[
     str, typer.Option(help="strict stops at the first bad line; quarantine sets bad lines aside.")
 ]
