@@ -82,7 +82,7 @@ class WeightsError(RootsError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names the known name closest to `name`, or lists what there is; "" among too many."""
+    """Return a hint: the known name closest to `name`, or what there is; nothing where that is too many."""
     choices = sorted(known)
     many = len(choices) > MANY
     if many:  # comparing with millions of names would take minutes

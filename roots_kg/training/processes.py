@@ -17,7 +17,7 @@ from roots_kg.graph.sharding import sharded_table
 from roots_kg.graph.tables import table_in_memory
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
-from roots_kg.training.transe import TransEModule, Validation, new_transe
+from roots_kg.training.transe_module import TransEModule, Validation, new_transe
 
 __all__ = ["OwnedRows", "train_in_processes"]
 

@@ -12,7 +12,8 @@ from roots_kg.errors import UsageError
 from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
 from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
-from roots_kg.training.transe import Validation, train_transe
+from roots_kg.training.transe import train_transe
+from roots_kg.training.transe_module import Validation
 
 CONFIG = TransEConfig(dimension=8, epochs=4, batch_size=30, negatives=17, weight_decay=1e-3)
 

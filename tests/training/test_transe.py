@@ -11,7 +11,8 @@ from roots_kg.errors import GraphError
 from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
 from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
-from roots_kg.training.transe import TripleBatches, Validation, train_transe
+from roots_kg.training.transe import train_transe
+from roots_kg.training.transe_module import TripleBatches, Validation
 
 TINY = TransEConfig(dimension=8, epochs=2, batch_size=32, negatives=24)
 FAMILIES = [("w", "first", "x"), ("x", "first", "y"), ("w", "second", "y"), ("y", "third", "z")]
@@ -125,7 +126,7 @@ def test_validation_keeps_the_best_vectors_and_stops_when_patience_ends():
         def on_train_epoch_end(self, trainer, pl_module):
             seen.append(trainer.current_epoch + 1)
 
-    model = train_transe(shown, config, validation=validation, callbacks=[validation, Watch()])
+    model = train_transe(shown, config, validation=validation, callbacks=[Watch()])
     assert ranking_metrics(filtered_ranks(model, test, [ids(shown)])).mrr == validation.best_mrr
     assert validation.best_epoch % 2 == 0
     assert seen[-1] == min(60, validation.best_epoch + 3 * 2)

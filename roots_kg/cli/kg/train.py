@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from roots_kg.graph.store import GraphBundle
     from roots_kg.graph.transe import TransEConfig
     from roots_kg.graph.triples import Ids, KnowledgeGraph
-    from roots_kg.training.transe import Validation
+    from roots_kg.training.transe_module import Validation
 
 
 def train(
@@ -130,7 +130,8 @@ def train_bundle(
     import sys
 
     from roots_kg.graph.store import GraphBundle
-    from roots_kg.training.transe import Validation, train_transe
+    from roots_kg.training.transe import train_transe
+    from roots_kg.training.transe_module import Validation
 
     validation = None if validation_ids is None else Validation(graph, validation_ids, config)
     transe = train_transe(
