@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common import report, roots
 
-# The published figures are those of the issue trackers and papers that docs/benchmarks.md names.
+# Published figures of TransE, by its implementers.
 SETS = {
     "FB15k-237": ("transe_fb15k237.yaml", "LibKGE 0.313, AmpliGraph .31, GraphVite 0.288, TorchKGE 0.287"),
     "WN18RR": ("transe_wn18rr.yaml", "LibKGE 0.228, AmpliGraph .22, GraphVite 0.219, TorchKGE 0.236"),

@@ -35,7 +35,8 @@ from roots_kg.graph.transe import TransE
 GRAPH = Path("kg", "FB15k-237")
 
 # The quickest to a validation MRR of 0.28 of some forty settings (docs/experiments.md): softmax over few
-# negatives, known triples left out of them, large batches, Adam, a rate that falls to a twentieth in five epochs.
+# negatives, known triples left out of them, large batches, Adam, a rate that falls to a twentieth
+# in five epochs.
 PYKEEN = {
     "dimension": 128,
     "norm": 2,
