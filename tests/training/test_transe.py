@@ -152,3 +152,17 @@ def test_progress_goes_to_standard_error(capsys):
     assert "TransE" in captured.err
     assert "triples/s" in captured.err
     assert captured.out == ""
+
+
+def test_threads_are_as_many_as_asked_for_while_it_trains():
+    seen = []
+
+    class Watch(Callback):
+        def on_train_start(self, trainer, pl_module):
+            seen.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        train_transe(families(), TINY, threads=threads, callbacks=[Watch()])
+    assert seen == [1, 2]
+    assert torch.get_num_threads() == before

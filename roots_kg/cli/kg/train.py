@@ -50,6 +50,9 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=0, help="Stop after so many rankings of --valid without a better one.")
     ] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of a process; more help where nothing else runs.")
+    ] = 1,
     processes: Annotated[
         int, typer.Option(min=1, help="Processes that share the work and hold a part of the vectors each.")
     ] = 1,
@@ -100,7 +103,9 @@ def train(
         mapped.mkdir(parents=True, exist_ok=True)
         if any(mapped.iterdir()):
             raise UsageError("the folder for the vectors must be empty", path=mapped)
-    bundle, validation = train_bundle(loaded, transe, validation_ids, processes=processes, mapped=mapped)
+    bundle, validation = train_bundle(
+        loaded, transe, validation_ids, threads=threads, processes=processes, mapped=mapped
+    )
     bundle.save(out)
     result: dict[str, float] = {
         "triples": len(loaded),
@@ -123,6 +128,7 @@ def train_bundle(
     config: TransEConfig,
     validation_ids: tuple[Ids, Ids, Ids] | None = None,
     *,
+    threads: int = 1,
     processes: int = 1,
     mapped: Path | None = None,
 ) -> tuple[GraphBundle, Validation | None]:
@@ -137,6 +143,7 @@ def train_bundle(
     transe = train_transe(
         graph,
         config,
+        threads=threads,
         processes=processes,
         mapped=mapped,
         validation=validation,
