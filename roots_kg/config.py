@@ -29,7 +29,8 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, path: Path | str |
 
     Args:
         cls: a dataclass whose fields are annotated with plain types, other dataclasses, `Literal`,
-            optionals, `tuple[X, ...]` or `dict[str, X]`.
+            optionals, `tuple[X, ...]` or `dict[str, X]`, or with a union of dataclasses, each of which has a
+            first field of its own `Literal` text, by which it is chosen.
         mapping: keys are field names.
         path: the file the mapping came from, for messages.
 
@@ -113,6 +114,8 @@ def _convert(value: Any, hint: Any, key: str, path: Path | str | None) -> Any:
         if value is None and type(None) in arguments:
             return None
         choices = [argument for argument in arguments if argument is not type(None)]
+        if len(choices) > 1 and all(map(dataclasses.is_dataclass, choices)):
+            return from_mapping(_named_choice(choices, value, key, path), value, path=path)
         for choice in choices[:-1]:
             try:
                 return _convert(value, choice, key, path)
@@ -149,6 +152,22 @@ def _convert(value: Any, hint: Any, key: str, path: Path | str | None) -> Any:
         " (put it in quotes to make it text)" if hint is str and isinstance(value, (bool, int, float)) else ""
     )
     raise ConfigError(f"{key}: expected {expected}, found {value!r}{quoted}", path=path)
+
+
+def _named_choice(choices: list[Any], value: Any, key: str, path: Path | str | None) -> type[Any]:
+    """Return the dataclass that `value` names in the choices' first field, which holds one text each."""
+    tag = dataclasses.fields(choices[0])[0].name
+    named = {get_args(get_type_hints(choice)[tag])[0]: choice for choice in choices}
+    if not isinstance(value, Mapping) or tag not in value:
+        hint = f"{tag} is one of {', '.join(named)}"
+        raise ConfigError(
+            f"{key}: expected a mapping with the key {tag!r}, found {value!r}", path=path, hint=hint
+        )
+    name = value[tag]
+    if not isinstance(name, str) or name not in named:
+        raise ConfigError(f"{key}: unknown {tag} {name!r}", path=path, hint=nearest(str(name), named))
+    chosen: type[Any] = named[name]
+    return chosen
 
 
 def _plain(value: Any) -> Any:

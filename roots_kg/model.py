@@ -7,16 +7,21 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Example, Head, Prediction
 from roots_kg.adaptation.task import Record, Task, read_records
-from roots_kg.bundle import Bundle, atomic_folder, checked
+from roots_kg.bundle import Bundle, atomic_folder, checked, is_bundle
 from roots_kg.config import from_mapping, to_mapping
-from roots_kg.encoding.text_encoder import TextEncoder
+from roots_kg.encoding import encoder_store
+from roots_kg.encoding.checkpoints import is_checkpoint
+from roots_kg.encoding.decoding.config import GenerationConfig
+from roots_kg.encoding.hybrid import Reading
+from roots_kg.encoding.interface import Encoder
+from roots_kg.encoding.text_encoder import Precision, TextEncoder
 from roots_kg.errors import BundleError, ConfigError, TaskError, UsageError, nearest
 from roots_kg.explain import Explanation, explain_predictions
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder
@@ -45,12 +50,13 @@ class _TaskSettings:
 
 @dataclass(frozen=True)
 class _Settings:
-    encoder: str
+    encoder: str | None
     task: _TaskSettings
     head: dict[str, Any]
     retrieval: RetrievalConfig
     fusion: FusionConfig
     knowledge: bool
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,7 @@ class RootsModel:
     """A text encoder, a graph if there is one, and a task head once it is adapted.
 
     Args:
-        encoder: the text encoder.
-        encoder_name: its name in `roots_kg.weights.PRETRAINED`.
+        encoder: a `TextEncoder`, or a `TransformersEncoder`, with which a model cannot be saved.
         graph: the graph with its vectors, or None for text alone.
         retrieval: how much of the graph is looked at.
         fusion: the shape of the fusion layer.
@@ -94,13 +99,11 @@ class RootsModel:
 
     def __init__(
         self,
-        encoder: TextEncoder,
-        encoder_name: str = "roots-base",
+        encoder: Encoder,
         graph: GraphBundle | None = None,
         retrieval: RetrievalConfig | None = None,
         fusion: FusionConfig | None = None,
     ) -> None:
-        self.encoder_name = encoder_name
         self.retrieval, self.fusion = retrieval or RetrievalConfig(), fusion or FusionConfig()
         self.knowledge = Knowledge(graph, self.retrieval) if graph is not None else None
         self.layers = KnowledgeEncoder(encoder, self.knowledge, self.fusion).eval()
@@ -108,21 +111,27 @@ class RootsModel:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path = "roots-base", *, knowledge: str | Path | GraphBundle | None = None
+        cls,
+        name_or_path: str | Path = "roots-base",
+        *,
+        knowledge: str | Path | GraphBundle | None = None,
+        precision: Precision | None = None,
     ) -> RootsModel:
-        """Load a pretrained encoder by name, or a model that was saved.
+        """Load a model that was saved, or an encoder, which is a model without a task.
 
         Args:
-            name_or_path: a name in `roots_kg.weights.PRETRAINED`, or the folder of a saved model.
+            name_or_path: the folder of a saved model, or whatever `TextEncoder.from_pretrained` loads.
             knowledge: a graph bundle to use; for a saved model, in place of its own.
+            precision: in which numbers texts are read, see `TextEncoder.to_precision`; by default those that
+                a saved model was adapted with, or float32.
 
         Raises:
             UsageError, WeightsError, BundleError: if it cannot be loaded; see there.
         """
         graph = GraphBundle.load(Path(knowledge)) if isinstance(knowledge, (str, Path)) else knowledge
-        if str(name_or_path) in PRETRAINED:
-            return cls(TextEncoder.from_pretrained(str(name_or_path)), str(name_or_path), graph)
         path = Path(name_or_path)
+        if str(name_or_path) in PRETRAINED or is_bundle(path, encoder_store.KIND) or is_checkpoint(path):
+            return cls(TextEncoder.from_pretrained(name_or_path, precision=precision or "float32"), graph)
         if not path.exists():
             names = " or ".join(repr(name) for name in PRETRAINED)
             raise UsageError(
@@ -135,12 +144,21 @@ class RootsModel:
             raise checked(bundle, error) from error
         if graph is None and settings.knowledge:
             graph = GraphBundle.load(path / "knowledge")
-        return cls._restore(bundle, settings, graph)
+        return cls._restore(bundle, settings, graph, precision or settings.precision)
 
     @classmethod
-    def _restore(cls, bundle: Bundle, settings: _Settings, graph: GraphBundle | None) -> RootsModel:
-        encoder = TextEncoder.from_pretrained(settings.encoder)
-        model = cls(encoder, settings.encoder, graph, settings.retrieval, settings.fusion)
+    def _restore(
+        cls, bundle: Bundle, settings: _Settings, graph: GraphBundle | None, precision: Precision
+    ) -> RootsModel:
+        if settings.encoder is None:
+            encoder = encoder_store.load_encoder(bundle.path / "encoder")
+        elif settings.encoder not in PRETRAINED:  # nor is it ever a path
+            message = f"there is no pretrained model {settings.encoder!r}"
+            hint = nearest(settings.encoder, PRETRAINED)
+            raise BundleError(message, path=bundle.path / "config.json", hint=hint)
+        else:
+            encoder = TextEncoder.from_pretrained(settings.encoder)
+        model = cls(encoder.to_precision(precision), graph, settings.retrieval, settings.fusion)
         task = Task(**{key: getattr(settings.task, key) for key in _TaskSettings.__dataclass_fields__})
         try:
             head: Head = get_head(task.head)(task, encoder.hidden_size, model.knowledge, settings.head)
@@ -173,7 +191,7 @@ class RootsModel:
             UsageError: if the graph's vectors have another dimension.
             GraphError: if the head cannot use the graph, for instance because its relations are others.
         """
-        model = RootsModel(self.layers.encoder, self.encoder_name, graph, self.retrieval, self.fusion)
+        model = RootsModel(self.layers.encoder, graph, self.retrieval, self.fusion)
         if self.knowledge is not None and self.layers.fusion is not None and model.layers.fusion is not None:
             _check_dimension(graph, self.knowledge.bundle.config.dimension)
             model.layers.fusion.load_state_dict(self.layers.fusion.state_dict())
@@ -187,6 +205,49 @@ class RootsModel:
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return the normalised vector of each text, (N, d); the graph has no part in it."""
         return self.layers.encoder.encode(texts)
+
+    @overload
+    def generate(
+        self, prompt: str, *, progress: Progress | None = None, **settings: Any
+    ) -> str | list[str]: ...
+
+    @overload
+    def generate(
+        self, prompt: Sequence[str], *, progress: Progress | None = None, **settings: Any
+    ) -> list[str] | list[list[str]]: ...
+
+    def generate(
+        self, prompt: str | Sequence[str], *, progress: Progress | None = None, **settings: Any
+    ) -> str | list[str] | list[list[str]]:
+        """Continue a prompt, or several; neither the graph nor the task has a part in it.
+
+        Args:
+            prompt: one text, or several; what is generated for one does not depend on the others.
+            progress: called with the number of prompts done since the last call.
+            settings: those of `roots_kg.encoding.decoding.config.GenerationConfig`.
+
+        Returns:
+            The text, prompt included; with several prompts a list, and with `num_return_sequences` above 1 a
+            list for each prompt, best first.
+
+        Raises:
+            UsageError, ConfigError: if the encoder cannot generate, or a setting or a prompt does not fit.
+        """
+        config = from_mapping(GenerationConfig, settings)
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        texts = self._text_encoder("generate").generate(prompts, config, progress)
+        if config.num_return_sequences > 1:
+            return texts[0] if isinstance(prompt, str) else texts
+        firsts = [first for first, *_ in texts]
+        return firsts[0] if isinstance(prompt, str) else firsts
+
+    def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """Continue a prompt, giving out pieces of text as soon as they are settled; see `generate`.
+
+        Yields:
+            The prompt, then what follows; together they are what `generate` returns.
+        """
+        return self._text_encoder("generate").stream(prompt, from_mapping(GenerationConfig, settings))
 
     def adapt(
         self,
@@ -282,7 +343,8 @@ class RootsModel:
     def save_pretrained(self, path: Path | str) -> None:
         """Write the adapted model to a folder, whole or not at all.
 
-        The folder holds the head, the fusion layer and the graph; of the encoder only the name.
+        The folder holds the head, the fusion layer and the graph; of a pretrained encoder only the
+        name, any other encoder whole.
 
         Raises:
             UsageError: if the model has not been adapted to a task.
@@ -290,11 +352,21 @@ class RootsModel:
         """
         head = self._head()
         task = _TaskSettings(**{key: getattr(head.task, key) for key in _TaskSettings.__dataclass_fields__})
+        encoder = self._text_encoder("be saved")
         settings = _Settings(
-            self.encoder_name, task, head.settings(), self.retrieval, self.fusion, self.knowledge is not None
+            encoder=encoder.pretrained_name,
+            task=task,
+            head=head.settings(),
+            retrieval=self.retrieval,
+            fusion=self.fusion,
+            knowledge=self.knowledge is not None,
+            precision=encoder.precision,
         )
         tensors = {"head.safetensors": head.state_dict()}
         with atomic_folder(Path(path), kind=KIND) as folder:
+            if encoder.pretrained_name is None:
+                (folder / "encoder").mkdir()
+                encoder_store.write_encoder(encoder, folder / "encoder")
             if self.knowledge is not None and self.layers.fusion is not None:
                 tensors["fusion.safetensors"] = self.layers.fusion.state_dict()
                 (folder / "knowledge").mkdir()
@@ -302,6 +374,21 @@ class RootsModel:
             Bundle.write(
                 folder, KIND, to_mapping(settings), tensors=tensors, texts={"README.md": _readme(settings)}
             )
+
+    def export_onnx(self, path: Path | str, reading: Reading | None = None) -> None:
+        """Write the text encoder as an ONNX file; see `roots_kg.encoding.onnx_export.export_onnx`."""
+        from roots_kg.encoding.onnx_export import export_onnx
+
+        export_onnx(self._text_encoder("be exported"), Path(path), reading)
+
+    def _text_encoder(self, purpose: str) -> TextEncoder:
+        encoder = self.layers.encoder
+        if not isinstance(encoder, TextEncoder):
+            raise UsageError(
+                f"a model whose encoder belongs to transformers cannot {purpose}",
+                hint="load the encoder with `TextEncoder.from_pretrained`, if it is of a family known there",
+            )
+        return encoder
 
     def _head(self) -> Head:
         if self.head is None:
@@ -342,9 +429,10 @@ def _parts(texts: Sequence[str], progress: Progress | None) -> Iterator[Sequence
 def _readme(settings: _Settings) -> str:
     task = settings.task
     graph = "its own copy of the graph in `knowledge/`" if settings.knowledge else "no graph"
+    encoder = f"{settings.encoder} (not copied here)" if settings.encoder else "its own, in `encoder/`"
     return (
         f"# {task.name}\n\n{task.description or 'An adapted model.'}\n\n"
-        f"Head: {task.head}. Encoder: {settings.encoder} (not copied here). It uses {graph}.\n\n"
+        f"Head: {task.head}. Encoder: {encoder}. It uses {graph}.\n\n"
         "Written by `roots adapt`. Use it with `roots predict FOLDER TEXT` or "
         "`roots_kg.RootsModel.from_pretrained(FOLDER)`.\n"
     )

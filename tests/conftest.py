@@ -5,9 +5,14 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import tokenizers
 import torch
 
+from roots_kg.encoding.hybrid import HybridEncoder
+from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.text_encoder import TextEncoder
+from roots_kg.encoding.tokenization import Tokenizer
+from roots_kg.encoding.transformer import Transformer, TransformerConfig
 from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransEConfig
@@ -57,6 +62,44 @@ def towns(first, last):
 def encoder():
     """The pretrained text encoder."""
     return TextEncoder.from_pretrained()
+
+
+@pytest.fixture(scope="session")
+def letters(tmp_path_factory):
+    """A `tokenizer.json` like BERT's that knows no words, only letters."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz.?"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *alphabet, *(f"##{letter}" for letter in alphabet)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    path = tmp_path_factory.mktemp("letters") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_encoder(letters):
+    """A text encoder with random weights and a language-model head."""
+    torch.manual_seed(0)
+    shape = TransformerConfig(
+        vocab_size=60,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=4,
+        intermediate_size=48,
+        max_positions=24,
+        token_types=0,
+        norm="pre",
+        positions="rotary",
+        activation="gelu_tanh",
+    )
+    encoder = TextEncoder(
+        HybridEncoder(Transformer(shape)), Tokenizer(letters, 20), LanguageModelHead(32, 60), "hybrid"
+    )
+    torch.nn.init.normal_(encoder.encoder.gate.scale)
+    return encoder.requires_grad_(False).eval()
 
 
 @pytest.fixture(scope="session")

@@ -193,3 +193,46 @@ def test_no_bytes_make_load_yaml_raise_anything_else(tmp_path_factory, content):
     path.write_bytes(content)
     with contextlib.suppress(ConfigError):
         assert isinstance(load_yaml(path), dict)
+
+
+@dataclass(frozen=True)
+class Circle:
+    shape: Literal["circle"] = "circle"
+    radius: int = 1
+
+
+@dataclass(frozen=True)
+class Square:
+    shape: Literal["square"] = "square"
+    side: int = 1
+
+
+@dataclass(frozen=True)
+class Drawing:
+    shapes: tuple[Circle | Square, ...] = ()
+    frame: Circle | Square | None = None
+
+
+def test_one_of_several_dataclasses_is_chosen_by_the_name_in_its_first_field():
+    drawing = Drawing((Square(side=3), Circle()), frame=Circle(radius=9))
+    stated = {
+        "shapes": [{"shape": "square", "side": 3}, {"shape": "circle"}],
+        "frame": {"shape": "circle", "radius": 9},
+    }
+    assert from_mapping(Drawing, stated) == drawing
+    assert from_mapping(Drawing, to_mapping(drawing)) == drawing
+    assert from_mapping(Drawing, {"frame": None}) == Drawing()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"shape": "sqare"}, r"shapes: unknown shape 'sqare' \(did you mean 'square'\?\)"),
+        ({"side": 3}, r"shapes: expected a mapping with the key 'shape', found .* circle, square"),
+        ("square", "shapes: expected a mapping with the key 'shape', found 'square'"),
+        ({"shape": "square", "radius": 1}, "unknown key 'radius'"),
+    ],
+)
+def test_a_choice_that_is_not_there_is_an_error_that_names_those_that_are(shape, message):
+    with pytest.raises(ConfigError, match=message):
+        from_mapping(Drawing, {"shapes": [shape]})

@@ -7,16 +7,37 @@ import yaml
 from typer.testing import CliRunner
 
 from roots_kg.cli import app
+from roots_kg.config import from_mapping
+from roots_kg.encoding.encoder_store import load_encoder
 from roots_kg.graph.store import GraphBundle
+from roots_kg.training.pretraining_config import PretrainingConfig
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.y*ml"))
+PRETRAINING = [path for path in CONFIGS if "objectives" in yaml.safe_load(path.read_text(encoding="utf-8"))]
+GRAPHS = [path for path in CONFIGS if path not in PRETRAINING]
 
 
 def test_there_are_configs_to_run():
-    assert CONFIGS
+    assert GRAPHS
+    assert PRETRAINING
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+@pytest.mark.parametrize("config", PRETRAINING, ids=lambda path: path.name)
+def test_a_config_pretrains_an_encoder_with_its_own_settings(config, tmp_path):
+    stated = yaml.safe_load(config.read_text(encoding="utf-8")) | {"steps": 1}
+    arguments = ["pretrain", "--config", str(config), "--out", str(tmp_path / "out"), "--steps", "1", "--json"]
+    if "text" not in stated:
+        (tmp_path / "text.txt").write_text("A horse, a horse, my kingdom for a horse! " * 250)
+        arguments.append(str(tmp_path / "text.txt"))
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.exception
+    settings = yaml.safe_load((tmp_path / "out" / "pretraining.yaml").read_text(encoding="utf-8"))
+    written = from_mapping(PretrainingConfig, settings)
+    assert written == from_mapping(PretrainingConfig, stated)
+    assert load_encoder(tmp_path / "out").head is not None
+
+
+@pytest.mark.parametrize("config", GRAPHS, ids=lambda path: path.name)
 def test_a_config_trains_a_small_graph_with_its_own_settings(config, tmp_path):
     lines = [f"e{number}\tr{number % 2}\te{number * 7 % 12}\n" for number in range(12)]
     (tmp_path / "triples.tsv").write_text("".join(lines))

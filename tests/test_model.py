@@ -1,10 +1,15 @@
 import json
 import re
+import shutil
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.encoding.backbones import TransformersEncoder
+from roots_kg.encoding.encoder_store import save_encoder
+from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.errors import BundleError, GraphError, RootsError, TaskError, UsageError
 from roots_kg.graph.editing import add_triples, remove_triples
 from roots_kg.graph.store import GraphBundle
@@ -34,6 +39,16 @@ def saved_routing(routing, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "routing"
     routing.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def own(small_encoder, routing_folder, tmp_path):
+    """A model with an encoder of its own, whose folder is gone by now."""
+    save_encoder(small_encoder, tmp_path / "encoder")
+    model = RootsModel.from_pretrained(tmp_path / "encoder")
+    model.adapt(Task.load(routing_folder))
+    shutil.rmtree(tmp_path / "encoder")
+    return model
 
 
 def contents(folder):
@@ -102,6 +117,75 @@ def test_an_unknown_key_in_the_settings_is_refused(routing, tmp_path):
         BundleError, match=r"config\.json: unknown key 'retreival' \(did you mean 'retrieval'"
     ):
         RootsModel.from_pretrained(tmp_path / "model")
+
+
+def test_an_encoder_of_its_own_is_saved_with_a_model_and_predicts_the_same(own, bundle, tmp_path):
+    own.save_pretrained(tmp_path / "model")
+    assert (tmp_path / "model" / "encoder" / "tokenizer.json").is_file()
+    assert "Encoder: its own, in `encoder/`" in (tmp_path / "model" / "README.md").read_text()
+    (tmp_path / "model").rename(tmp_path / "moved")
+    restored = RootsModel.from_pretrained(tmp_path / "moved")
+    assert restored.predict(TEXTS) == own.predict(TEXTS)
+    assert torch.equal(restored.encode(TEXTS), own.encode(TEXTS))
+    restored.save_pretrained(tmp_path / "moved")
+    again = RootsModel.from_pretrained(tmp_path / "moved", knowledge=bundle)
+    assert torch.equal(again.encode(TEXTS), own.encode(TEXTS))
+    assert torch.equal(again.with_graph(bundle).encode(TEXTS), own.encode(TEXTS))
+
+
+def test_of_a_pretrained_encoder_only_the_name_is_saved(saved_routing):
+    settings = json.loads((saved_routing / "config.json").read_text())["settings"]
+    assert settings["encoder"] == "roots-base"
+    assert not (saved_routing / "encoder").exists()
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "tokenizer.json", "config.json"])
+def test_a_damaged_or_missing_encoder_is_noticed(own, tmp_path, name):
+    own.save_pretrained(tmp_path / "model")
+    file = tmp_path / "model" / "encoder" / name
+    file.write_bytes(file.read_bytes()[:-2])
+    with pytest.raises(BundleError, match=rf"encoder/{re.escape(name)}"):
+        RootsModel.from_pretrained(tmp_path / "model")
+    shutil.rmtree(file.parent)
+    with pytest.raises(BundleError, match=r"encoder: .*has no config\.json"):
+        RootsModel.from_pretrained(tmp_path / "model")
+
+
+def test_a_saved_model_cannot_name_a_folder_for_its_encoder(routing, small_encoder, tmp_path):
+    save_encoder(small_encoder, tmp_path / "encoder")
+    routing.save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["settings"]["encoder"] = str(tmp_path / "encoder")
+    path.write_text(json.dumps(config))
+    with pytest.raises(BundleError, match=r"config\.json: there is no pretrained model"):
+        RootsModel.from_pretrained(tmp_path / "model")
+
+
+def test_a_folder_in_the_layout_of_hugging_face_is_a_model_without_a_task(letters, routing_folder, tmp_path):
+    shape = GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=24)
+    GPT2LMHeadModel(shape).save_pretrained(tmp_path / "gpt2")
+    shutil.copy(letters, tmp_path / "gpt2")
+    model = RootsModel.from_pretrained(tmp_path / "gpt2")
+    expected = TextEncoder.from_pretrained(tmp_path / "gpt2").encode(TEXTS, "causal")
+    assert torch.equal(model.encode(TEXTS), expected)
+    model.adapt(Task.load(routing_folder))
+    model.save_pretrained(tmp_path / "model")
+    assert RootsModel.from_pretrained(tmp_path / "model").predict(TEXTS) == model.predict(TEXTS)
+
+
+def test_a_model_with_an_encoder_of_transformers_predicts_and_cannot_be_saved(
+    letters, bundle, routing_folder, tmp_path
+):
+    shape = GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=24)
+    GPT2LMHeadModel(shape).save_pretrained(tmp_path / "gpt2")
+    shutil.copy(letters, tmp_path / "gpt2")
+    model = RootsModel(TransformersEncoder.from_pretrained(causal=tmp_path / "gpt2"), graph=bundle)
+    model.adapt(Task.load(routing_folder))
+    assert {found.value for found in model.predict(TEXTS)} <= set(model.head.labels)
+    with pytest.raises(UsageError, match="belongs to transformers cannot be saved"):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_triple_taken_out_of_a_saved_model_counts_at_the_next_prediction(questions, bundle, tmp_path):
@@ -293,3 +377,30 @@ def test_a_model_folder_that_is_missing_or_no_model_is_an_error(tmp_path, bundle
 def test_every_expected_failure_is_a_roots_error(encoder, routing_folder):
     with pytest.raises(RootsError, match="there is no head 'clasification'"):
         RootsModel(encoder).adapt(Task("x", "clasification", train=routing_folder / "train.jsonl"))
+
+
+def test_a_model_adapted_in_int8_is_saved_and_read_again_in_int8(encoder, routing_folder, tmp_path):
+    model = RootsModel(encoder.to_precision("int8"))
+    model.adapt(Task.load(routing_folder))
+    model.save_pretrained(tmp_path / "model")
+    restored = RootsModel.from_pretrained(tmp_path / "model")
+    assert restored.layers.encoder.precision == "int8"
+    assert restored.predict(TEXTS) == model.predict(TEXTS)
+    full = RootsModel.from_pretrained(tmp_path / "model", precision="float32")
+    assert full.layers.encoder.precision == "float32"
+    assert [found.value for found in full.predict(TEXTS[:2])] == [
+        found.value for found in model.predict(TEXTS[:2])
+    ]
+
+
+def test_a_model_saved_before_there_were_precisions_is_read_in_float32(routing, tmp_path):
+    routing.save_pretrained(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    stated = json.loads(config.read_text())
+    del stated["settings"]["precision"]
+    config.write_text(json.dumps(stated))
+    assert RootsModel.from_pretrained(tmp_path / "model").layers.encoder.precision == "float32"
+
+
+def test_a_pretrained_model_can_be_loaded_in_int8():
+    assert RootsModel.from_pretrained("roots-base", precision="int8").layers.encoder.precision == "int8"

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from roots_kg.cli import adapt, evaluate, init, kg, predict, tasks
+from roots_kg.cli import adapt, evaluate, export, generate, init, kg, predict, pretrain, tasks, tokenizer
 from roots_kg.errors import RootsError
 
 __all__ = ["app", "main"]
@@ -21,9 +21,13 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.add_typer(kg.app, name="kg")
+app.add_typer(tokenizer.app, name="tokenizer")
 app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("pretrain")(pretrain.pretrain)
+app.command("generate")(generate.generate)
+app.command("export")(export.export)
 app.add_typer(tasks.app, name="tasks")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.cli.output import JsonOption, PrecisionOption, figures, print_json
 from roots_kg.errors import UsageError
 from roots_kg.workspace import Workspace
 
@@ -26,11 +26,16 @@ def adapt(
         Path | None, typer.Option(metavar="BUNDLE", help="A folder that `roots kg train` wrote.")
     ] = None,
     no_knowledge: Annotated[bool, typer.Option("--no-knowledge", help="Use text alone.")] = False,
+    encoder: Annotated[
+        str,
+        typer.Option(metavar="ENCODER", help="A pretrained encoder's name, or a folder with an encoder."),
+    ] = "roots-base",
     shots: Annotated[
         int | None,
         typer.Option(help="Examples of each class (in all, for heads without classes); default: all."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the draw of examples.")] = 0,
+    precision: PrecisionOption = None,
     trust_task_code: Annotated[
         bool, typer.Option("--trust-task-code", help="Run the task folder's head.py, if it has one.")
     ] = False,
@@ -42,6 +47,7 @@ def adapt(
     """
     from roots_kg.adaptation.task import Task
     from roots_kg.bundle import ensure_replaceable
+    from roots_kg.encoding.text_encoder import TextEncoder
     from roots_kg.model import KIND, RootsModel
     from roots_kg.registry import get_head, load_task_code
 
@@ -59,8 +65,8 @@ def adapt(
         untrusted = has_code and not trust_task_code
         hint = "its head.py runs only with --trust-task-code" if untrusted else error.hint
         raise UsageError(error.message, path=folder / "task.yaml", hint=hint) from error
-    graph = None if no_knowledge else _graph(chosen, knowledge)
-    model = RootsModel.from_pretrained("roots-base", knowledge=graph)
+    text_encoder = TextEncoder.from_pretrained(encoder, precision=precision or "float32")
+    model = RootsModel(text_encoder, None if no_knowledge else _graph(chosen, knowledge))
     report = model.adapt(chosen, shots=shots, seed=seed)
     model.save_pretrained(out)
     if as_json:

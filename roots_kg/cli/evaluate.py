@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
-from roots_kg.cli.output import JsonOption, figures, print_json, progress_bar
+from roots_kg.cli.output import JsonOption, PrecisionOption, figures, print_json, progress_bar
 
 
 def evaluate(
@@ -17,6 +17,7 @@ def evaluate(
     knowledge: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
     ] = None,
+    precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -29,7 +30,7 @@ def evaluate(
 
     records = read_records(test)
     trust_code_of(task_code)
-    loaded = RootsModel.from_pretrained(model, knowledge=knowledge)
+    loaded = RootsModel.from_pretrained(model, knowledge=knowledge, precision=precision)
     with progress_bar("texts", len(records)) as advance:
         report = loaded.evaluate(records, progress=advance)
     if as_json:

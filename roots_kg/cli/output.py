@@ -8,17 +8,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["JsonOption", "figures", "print_json", "progress_bar", "table"]
+__all__ = ["JsonOption", "PrecisionOption", "figures", "print_json", "progress_bar", "table"]
 
 PIPED_WIDTH = 100
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+PrecisionOption = Annotated[
+    Literal["float32", "int8"] | None,
+    typer.Option(help="Read texts in these numbers; int8 is faster.  [default: the model's own]"),
+]
 
 
 def print_json(result: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
-from roots_kg.cli.output import JsonOption, print_json, progress_bar, table
+from roots_kg.cli.output import JsonOption, PrecisionOption, print_json, progress_bar, table
 from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def predict(
     knowledge: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
     ] = None,
+    precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,7 +45,7 @@ def predict(
         raise UsageError("a text is not UTF-8")
     inputs = texts or [record.text("text") for record in read_records(input_file or Path())]
     trust_code_of(task_code)
-    loaded = RootsModel.from_pretrained(model, knowledge=knowledge)
+    loaded = RootsModel.from_pretrained(model, knowledge=knowledge, precision=precision)
     with progress_bar("texts", len(inputs)) as advance:
         if explain:
             explanations = loaded.explain(inputs, progress=advance)

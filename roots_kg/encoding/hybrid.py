@@ -1,18 +1,23 @@
 """The hybrid encoder: one trunk read bidirectionally, causally, with a prefix, or both ways at once.
 
-The hybrid reading runs the bidirectional and the causal pass as one stacked batch and fuses them with a
-learned gate, h = b + s ⊙ σ(W[b; c] + v) ⊙ (c − b), where b and c are the two passes. s starts at zero,
-so an untrained hybrid equals the bidirectional reading exactly.
+The hybrid reading fuses the bidirectional and the causal pass with a learned gate, which is untrained at
+first: then the hybrid equals the bidirectional reading exactly.
+
+The causal pass may have a low-rank adapter of its own. Without one, both passes are one stacked batch; with
+one they have different weights, and merging the adapter makes the second pass as cheap as the first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from roots_kg.encoding import masks
+from roots_kg.encoding.adapters import LowRankAdapter
+from roots_kg.encoding.gate import FusionGate
 from roots_kg.encoding.transformer import Transformer
 
 __all__ = ["HybridEncoder", "Reading"]
@@ -25,14 +30,40 @@ class HybridEncoder(nn.Module):
 
     Args:
         trunk: the shared Transformer.
+        adapter: what the causal and the prefix reading change in its weights, or None for nothing.
     """
 
-    def __init__(self, trunk: Transformer) -> None:
+    def __init__(self, trunk: Transformer, adapter: LowRankAdapter | None = None) -> None:
         super().__init__()
-        size = trunk.config.hidden_size
-        self.trunk = trunk
-        self.gate = nn.Linear(2 * size, size)
-        self.scale = nn.Parameter(torch.zeros(size))
+        self.trunk, self.adapter = trunk, adapter
+        self.gate = FusionGate(trunk.config.hidden_size)
+        self._merged: list[Transformer] = []  # in a list, as it is no part of the state
+
+    @property
+    def causal_trunk(self) -> Transformer:
+        """The trunk with the weights of the causal reading.
+
+        An adapter is merged when this is first asked for; `merge_again` makes changes of it known.
+        """
+        if self.adapter is None:
+            return self.trunk
+        if not self._merged:
+            self._merged.append(self.adapter.merged(self.trunk).train(self.training))
+        return self._merged[0]
+
+    def merge_again(self) -> None:
+        """Forget the merged weights, after the trunk or the adapter has been changed."""
+        self._merged.clear()
+
+    def train(self, mode: bool = True) -> HybridEncoder:
+        """Set training or evaluation mode."""
+        self.merge_again()
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HybridEncoder:
+        self.merge_again()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(
         self,
@@ -54,25 +85,24 @@ class HybridEncoder(nn.Module):
         """
         if reading == "hybrid":
             return self._hybrid(input_ids, attention_mask)
+        if reading == "bidirectional":
+            return self._read(self.trunk, input_ids, masks.bidirectional(attention_mask))
         if reading == "causal":
-            mask = masks.causal(attention_mask)
-        elif reading == "prefix":
-            if prefix_lengths is None:
-                raise ValueError("the prefix reading needs prefix_lengths")
-            mask = masks.prefix(attention_mask, prefix_lengths)
-        else:
-            mask = masks.bidirectional(attention_mask)
-        states: tuple[Tensor, Tensor] = self.trunk(input_ids, mask)
-        return states
+            return self._read(self.causal_trunk, input_ids, masks.causal(attention_mask))
+        if prefix_lengths is None:
+            raise ValueError("the prefix reading needs prefix_lengths")
+        return self._read(self.causal_trunk, input_ids, masks.prefix(attention_mask, prefix_lengths))
 
     def _hybrid(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        causal_mask = masks.causal(attention_mask)
-        both_masks = torch.cat([masks.bidirectional(attention_mask).expand_as(causal_mask), causal_mask])
-        both = self.trunk(torch.cat([input_ids, input_ids]), both_masks)
-        last, middle = (self._fuse(*states.chunk(2)) for states in both)
-        return last, middle
+        bidirectional, causal = masks.bidirectional(attention_mask), masks.causal(attention_mask)
+        if self.adapter is None:
+            both_masks = torch.cat([bidirectional.expand_as(causal), causal])
+            both = self._read(self.trunk, torch.cat([input_ids, input_ids]), both_masks)
+            last, middle = (self.gate(*states.chunk(2)) for states in both)
+            return last, middle
+        left = self._read(self.causal_trunk, input_ids, causal)
+        return tuple(map(self.gate, self._read(self.trunk, input_ids, bidirectional), left))
 
-    def _fuse(self, bidirectional: Tensor, causal: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.gate(torch.cat([bidirectional, causal], dim=-1)))
-        fused: Tensor = bidirectional + self.scale * gate * (causal - bidirectional)
-        return fused
+    def _read(self, trunk: Transformer, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        states: tuple[Tensor, Tensor] = trunk(input_ids, mask)
+        return states

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roots_kg.errors import WeightsError
+from roots_kg.errors import UsageError, WeightsError
 
 __all__ = ["TokenBatch", "TokenRow", "Tokenizer"]
 
@@ -59,25 +59,39 @@ class Tokenizer:
         path: a `tokenizer.json` in the format of the `tokenizers` library.
         max_length: the length of a window in tokens, special tokens included.
 
+    `content` holds the bytes of the file; every token id is below `vocab_size`.
+
     Raises:
         WeightsError: if the file cannot be read.
     """
 
     def __init__(self, path: Path, max_length: int = 256) -> None:
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+            self.content = path.read_bytes()
+            self._tokenizer = tokenizers.Tokenizer.from_buffer(self.content)
         except Exception as error:  # the library raises bare Exceptions
             raise WeightsError(f"cannot be read as a tokenizer: {error}", path=path) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
         self.max_length = max_length
+        self.vocab_size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    def to_json(self) -> str:
+        """Return the tokenizer as its library writes it, with the settings it has here."""
+        text: str = self._tokenizer.to_str()
+        return text
 
     def rows(self, texts: Sequence[str]) -> list[TokenRow]:
-        """Tokenize `texts`; every text gives at least one row."""
+        """Tokenize `texts`; every text gives at least one row.
+
+        Raises:
+            UsageError: if one of them is no string, or holds half of a character; the message has its index.
+        """
         rows = []
-        for index, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
+        for index, encoding in enumerate(self._tokenizer.encode_batch(_strings(texts))):
             for window in (encoding, *encoding.overflowing):
-                rows.append(TokenRow(index, window.ids, np.asarray(window.offsets, dtype=np.int64)))
+                offsets = np.asarray(window.offsets, dtype=np.int64).reshape(-1, 2)
+                rows.append(TokenRow(index, window.ids, offsets))
         return rows
 
     def batches(self, texts: Sequence[str], max_tokens: int = 4096) -> Iterator[TokenBatch]:
@@ -86,15 +100,27 @@ class Tokenizer:
         start = 0
         while start < len(rows):
             length = len(rows[start].input_ids)
-            stop = start + max(1, max_tokens // length)
+            stop = start + max(1, max_tokens // max(1, length))
             yield _pad(rows[start:stop], length)
             start = stop
 
 
+def _strings(texts: Sequence[str]) -> list[str]:
+    """Return texts that the tokenizer takes, or say which one it would not."""
+    if isinstance(texts, str):
+        raise UsageError("found one text where several are expected", hint="put it in a list")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UsageError(f"text {index} is of the type {type(text).__name__}, expected a string")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"text {index} is not Unicode: character {error.start} is half of a pair"
+            raise UsageError(message, hint="read the text as UTF-8") from error
+    return list(texts)
+
+
 def _pad(rows: list[TokenRow], length: int) -> TokenBatch:
-    input_ids = torch.zeros(len(rows), length, dtype=torch.long)
-    attention_mask = torch.zeros(len(rows), length, dtype=torch.bool)
-    for index, row in enumerate(rows):
-        input_ids[index, : len(row.input_ids)] = torch.tensor(row.input_ids)
-        attention_mask[index, : len(row.input_ids)] = True
-    return TokenBatch(rows, input_ids, attention_mask)
+    lengths = torch.tensor([len(row.input_ids) for row in rows])
+    input_ids = torch.tensor([row.input_ids + [0] * (length - len(row.input_ids)) for row in rows])
+    return TokenBatch(rows, input_ids.long(), torch.arange(length) < lengths[:, None])

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from roots_kg.encoding.text_encoder import TextEncoder, pool_tokens
+from roots_kg.encoding.interface import Encoder
+from roots_kg.encoding.text_encoder import pool_tokens
 from roots_kg.encoding.tokenization import TokenBatch
 from roots_kg.fusion.layer import FusionConfig, FusionLayer
 from roots_kg.graph.linking import Linker, Mention
@@ -96,7 +97,7 @@ class Knowledge:
         """The linker, built when it is first needed."""
         return Linker(self.graph)
 
-    def names(self, entity_ids: Collection[int], encoder: TextEncoder) -> Tensor:
+    def names(self, entity_ids: Collection[int], encoder: Encoder) -> Tensor:
         """Return the encoded names of entities by id, (E, d); rows never asked for are zero."""
         if self._names is None:
             self._names = torch.zeros(self.graph.num_entities, encoder.hidden_size)
@@ -119,7 +120,7 @@ class KnowledgeEncoder(nn.Module):
     """
 
     def __init__(
-        self, encoder: TextEncoder, knowledge: Knowledge | None = None, fusion: FusionConfig | None = None
+        self, encoder: Encoder, knowledge: Knowledge | None = None, fusion: FusionConfig | None = None
     ) -> None:
         super().__init__()
         self.encoder, self.knowledge = encoder, knowledge

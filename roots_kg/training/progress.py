@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -20,11 +21,12 @@ class RichProgress(ProgressBar):
     Args:
         title: what is being trained.
         unit: what a batch is made of, such as "triples".
+        size: how many of them a batch holds.
     """
 
-    def __init__(self, title: str, *, unit: str) -> None:
+    def __init__(self, title: str, *, unit: str, size: Callable[[Tensor], int] = len) -> None:
         super().__init__()
-        self.title, self.unit = title, unit
+        self.title, self.unit, self.size = title, unit, size
         self._done = 0
         self._started = 0.0
 
@@ -49,7 +51,7 @@ class RichProgress(ProgressBar):
         batch_idx: int,
     ) -> None:
         """Move the bar on by one step."""
-        self._done += len(batch)
+        self._done += self.size(batch)
         if not trainer.is_global_zero:
             return
         if trainer.global_step % 20 and trainer.global_step < trainer.estimated_stepping_batches:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from roots_kg.viz.files import replacing
+from roots_kg.files import replacing
 from roots_kg.viz.selection import Neighbourhood
 
 __all__ = ["write_graphml"]

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from roots_kg.files import replacing
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.graph.values import Value
 from roots_kg.viz.drawing import Drawing, draw, shorten, showable
-from roots_kg.viz.files import replacing
 from roots_kg.viz.selection import Neighbourhood
 
 __all__ = ["write_html"]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from roots_kg.errors import UsageError
+from roots_kg.files import replacing
 from roots_kg.viz.drawing import BOX_HEIGHT, Drawing, draw, shorten, showable, text_width
-from roots_kg.viz.files import replacing
 from roots_kg.viz.layout import Points
 from roots_kg.viz.selection import Neighbourhood
 

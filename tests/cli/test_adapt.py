@@ -1,3 +1,8 @@
+import shutil
+
+import torch
+
+from roots_kg.encoding.encoder_store import save_encoder
 from roots_kg.model import RootsModel
 
 
@@ -64,6 +69,26 @@ def test_a_graph_and_no_graph_exclude_each_other(roots, routing_folder, towns, t
     result = roots("adapt", routing_folder, "--knowledge", towns, "--no-knowledge", "--out", tmp_path / "out")
     assert result.code == 2
     assert result.err == "error: --knowledge and --no-knowledge exclude each other\n"
+
+
+def test_a_model_is_adapted_on_another_encoder_and_keeps_it(roots, routing_folder, small_encoder, tmp_path):
+    save_encoder(small_encoder, tmp_path / "encoder")
+    options = ("--encoder", tmp_path / "encoder", "--shots", 2, "--no-knowledge", "--out", tmp_path / "out")
+    assert roots("adapt", routing_folder, *options).code == 0
+    shutil.rmtree(tmp_path / "encoder")
+    model = RootsModel.from_pretrained(tmp_path / "out")
+    assert torch.equal(model.encode(["a parcel"]), small_encoder.encode(["a parcel"]))
+
+
+def test_an_encoder_that_is_none_is_refused_before_anything_is_done(roots, routing_folder, towns, tmp_path):
+    command = ("adapt", routing_folder, "--out", tmp_path / "out", "--encoder")
+    unknown = roots(*command, tmp_path / "none")
+    assert unknown.code == 2
+    assert "there is no pretrained model" in unknown.err
+    graph = roots(*command, towns)
+    assert graph.code == 1
+    assert "this is a 'graph' bundle, expected 'encoder'" in graph.err
+    assert not (tmp_path / "out").exists()
 
 
 def write_head(folder, name):

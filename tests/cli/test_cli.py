@@ -17,9 +17,13 @@ VERBS = [
     ("kg", "similar"),
     ("kg", "add"),
     ("kg", "remove"),
+    ("tokenizer", "train"),
     ("adapt",),
     ("evaluate",),
     ("predict",),
+    ("export",),
+    ("pretrain",),
+    ("generate",),
     ("tasks", "list"),
 ]
 

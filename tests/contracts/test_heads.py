@@ -159,7 +159,7 @@ def test_the_support_of_an_answer_is_the_probability_it_was_predicted_with(case)
 def test_the_metrics_hold_the_default_ones_and_are_one_for_no_mistake(case):
     predictions, targets = case.head.decode(case.encoded), [example.target for example in case.query]
     metrics = case.head.metrics(predictions, targets)
-    assert set(case.head.default_metrics) <= metrics.keys()
+    assert set(case.head.default_metrics) <= metrics.keys() == set(case.head.metric_names)
     assert all(isinstance(value, float) and 0 <= value <= 1 for value in metrics.values())
     assert case.head.judge(predictions, targets) == {
         name: metrics[name] for name in case.head.default_metrics
@@ -174,10 +174,8 @@ def test_a_head_learns_from_the_examples(case):
 def test_a_metric_that_the_head_does_not_know_is_an_error_that_names_the_nearest(case):
     known = case.head.default_metrics[0]
     task = replace(case.head.task, metrics=(f"{known}x",))
-    asked = type(case.head)(task, case.head.size, case.head.knowledge, case.head.settings())
-    predictions, targets = case.head.decode(case.encoded), [example.target for example in case.query]
     with pytest.raises(TaskError, match=f"did you mean '{known}'"):
-        asked.judge(predictions, targets)
+        type(case.head)(task, case.head.size, case.head.knowledge, case.head.settings())
 
 
 def test_settings_and_state_build_the_head_again_with_the_same_predictions(case):

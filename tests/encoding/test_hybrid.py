@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from roots_kg.encoding import masks
+from roots_kg.encoding.adapters import LowRankAdapter
 from roots_kg.encoding.hybrid import HybridEncoder
 from roots_kg.encoding.transformer import Transformer, TransformerConfig
 
@@ -29,7 +30,7 @@ def trained():
     """An encoder whose gate no longer stands where it started."""
     torch.manual_seed(0)
     model = HybridEncoder(Transformer(SIZE)).eval()
-    model.scale.normal_()
+    model.gate.scale.normal_()
     return model
 
 
@@ -107,8 +108,7 @@ def test_an_untrained_hybrid_equals_the_bidirectional_reading(untrained, input_i
 
 def test_a_trained_hybrid_fuses_both_passes_through_its_gate(trained, input_ids):
     both, left = (read(trained, input_ids, reading) for reading in ("bidirectional", "causal"))
-    gate = torch.sigmoid(torch.cat([both, left], dim=-1) @ trained.gate.weight.T + trained.gate.bias)
-    expected = both + trained.scale * gate * (left - both)
+    expected = trained.gate(both, left)
     fused = read(trained, input_ids, "hybrid")
     torch.testing.assert_close(fused, expected, atol=1e-5, rtol=0)
     assert not torch.allclose(fused, both, atol=1e-2)
@@ -117,3 +117,42 @@ def test_a_trained_hybrid_fuses_both_passes_through_its_gate(trained, input_ids)
 def test_the_prefix_reading_asks_for_the_prefixes(untrained, input_ids):
     with pytest.raises(ValueError, match="prefix_lengths"):
         untrained(input_ids, torch.ones_like(input_ids, dtype=torch.bool), "prefix")
+
+
+def adapted():
+    torch.manual_seed(5)
+    trunk = Transformer(SIZE)
+    adapter = LowRankAdapter(trunk, 3)
+    with torch.no_grad():
+        for weight in adapter.parameters():
+            weight.normal_(std=0.2)
+    return HybridEncoder(trunk, adapter).eval()
+
+
+def test_an_adapter_changes_the_causal_and_the_prefix_reading_and_not_the_bidirectional_one(input_ids):
+    model = adapted()
+    plain = HybridEncoder(model.trunk).eval()
+    assert torch.equal(read(model, input_ids, "bidirectional"), read(plain, input_ids, "bidirectional"))
+    merged = HybridEncoder(model.adapter.merged(model.trunk)).eval()
+    assert torch.equal(read(model, input_ids, "causal"), read(merged, input_ids, "causal"))
+    assert not torch.allclose(read(model, input_ids, "causal"), read(plain, input_ids, "causal"), atol=1e-2)
+
+
+def test_the_hybrid_reading_fuses_the_adapted_causal_pass(input_ids):
+    model = adapted()
+    both = read(model, input_ids, "bidirectional")
+    assert torch.equal(read(model, input_ids, "hybrid"), both)
+    torch.nn.init.normal_(model.gate.scale)
+    expected = model.gate(both, read(model, input_ids, "causal"))
+    torch.testing.assert_close(read(model, input_ids, "hybrid"), expected)
+
+
+def test_the_merged_trunk_is_no_part_of_the_state_and_is_made_anew_on_demand(input_ids):
+    model = adapted()
+    before = read(model, input_ids, "causal")
+    assert not any("merged" in name for name in model.state_dict())
+    assert model.causal_trunk is model.causal_trunk
+    with torch.no_grad():
+        model.trunk.norm.weight.mul_(2)
+    model.merge_again()
+    assert not torch.allclose(read(model, input_ids, "causal"), before)

@@ -3,7 +3,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch.nn import functional
 
-from roots_kg.encoding.text_encoder import TextEncoder, pool_tokens
+from roots_kg.encoding.text_encoder import TOKENS_PER_THREAD, TextEncoder, pool_tokens
 from roots_kg.errors import UsageError, WeightsError
 from roots_kg.weights import find_pretrained
 
@@ -87,3 +87,27 @@ def test_a_folder_without_the_files_is_named(tmp_path):
 def test_an_unknown_pretrained_model_is_an_error_that_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'roots-base'"):
         TextEncoder.from_pretrained("rootsbase")
+
+
+@pytest.mark.parametrize("texts", [["a", 7], ["a", None], ("a", b"b"), ["a", ["b", "c"]]])
+def test_what_is_no_string_is_named_by_its_index(encoder, texts):
+    with pytest.raises(UsageError, match=f"text 1 is of the type {type(texts[1]).__name__}, expected"):
+        encoder.encode(texts)
+
+
+def test_half_a_character_is_named_by_its_index(encoder):
+    with pytest.raises(UsageError, match="text 1 is not Unicode: character 2 is half of a pair"):
+        encoder.encode(["a", "ab\ud83d"])
+
+
+def test_one_text_in_place_of_a_list_is_refused_and_not_read_letter_by_letter(encoder):
+    with pytest.raises(UsageError, match=r"one text where several are expected \(put it in a list\)"):
+        encoder.encode("abc")
+
+
+def test_a_long_list_of_texts_is_read_in_parts_of_so_many_tokens_a_thread(encoder):
+    batches = [batch for batch, _, _ in encoder.hidden_states(TEXTS * 4)]
+    budget = TOKENS_PER_THREAD * torch.get_num_threads()
+    assert sum(len(batch.rows) for batch in batches) == len(TEXTS) * 4
+    assert all(batch.input_ids.numel() <= budget for batch in batches)
+    assert len(batches) > 4

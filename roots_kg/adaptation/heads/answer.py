@@ -51,6 +51,7 @@ class AnswerHead(Head):
     reads_fusion = False
     reads_questions = True
     default_metrics = ("hits@1",)
+    metric_names = ("hits@1", "answered", "with_evidence")
 
     direction_weight: Tensor
     direction_bias: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -62,6 +62,9 @@ class Head(nn.Module, ABC):
         size: d, the size of a text vector.
         knowledge: the graph, or None.
         settings: what `settings` returned when it was saved; None for a new head.
+
+    Raises:
+        TaskError: if it needs a graph and there is none, or if the task names a metric that it does not know.
     """
 
     needs_knowledge: ClassVar[bool] = False
@@ -76,6 +79,9 @@ class Head(nn.Module, ABC):
     default_metrics: ClassVar[tuple[str, ...]]
     """The metrics reported when the task names none."""
 
+    metric_names: ClassVar[tuple[str, ...]] = ()
+    """Every metric that `metrics` returns, so that a task that names another is refused before any work."""
+
     def __init__(
         self, task: Task, size: int, knowledge: Knowledge | None, settings: Mapping[str, Any] | None = None
     ) -> None:
@@ -83,6 +89,8 @@ class Head(nn.Module, ABC):
         self.task, self.size, self.knowledge = task, size, knowledge
         if self.needs_knowledge and knowledge is None:
             raise TaskError(f"the head {task.head!r} needs a graph", hint="name one with `--knowledge`")
+        if self.metric_names:
+            self._check_metrics(self.metric_names)
 
     @abstractmethod
     def example(self, record: Record) -> Example:
@@ -147,9 +155,15 @@ class Head(nn.Module, ABC):
             TaskError: if the task names a metric that the head does not know.
         """
         known = self.metrics(predictions, targets)
+        self._check_metrics(known)
+        return {name: known[name] for name in self.task.metrics or self.default_metrics}
+
+    def _check_metrics(self, known: Iterable[str]) -> None:
+        known = tuple(known)
         for name in self.task.metrics:
             if name not in known:
                 raise TaskError(
-                    f"the head {self.task.head!r} has no metric {name!r}", hint=nearest(name, known)
+                    f"the head {self.task.head!r} has no metric {name!r}",
+                    path=self.task.folder and self.task.folder / "task.yaml",
+                    hint=nearest(name, known),
                 )
-        return {name: known[name] for name in self.task.metrics or self.default_metrics}

@@ -15,6 +15,7 @@ from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
 from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import TaskError, nearest
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge
+from roots_kg.metrics import CLASSIFICATION, classification_metrics
 from roots_kg.threads import one_thread
 
 __all__ = ["ClassificationHead"]
@@ -31,6 +32,7 @@ class ClassificationHead(Head):
     """
 
     default_metrics = ("accuracy", "f1_macro")
+    metric_names = CLASSIFICATION
 
     weight: Tensor
     bias: Tensor
@@ -144,16 +146,10 @@ class ClassificationHead(Head):
         return probabilities
 
     def metrics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
-        """Return accuracy, and the F1 of each label that occurs, averaged."""
-        from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
-
+        """Return accuracy, and precision, recall and F1 over labels (macro) and over examples (micro)."""
         number = {label: index for index, label in enumerate(self.labels)}
-        predicted = torch.tensor([number[prediction.value] for prediction in predictions])
-        right = torch.tensor([number[target] for target in targets])
-        return {
-            "accuracy": float(multiclass_accuracy(predicted, right, len(self.labels), average="micro")),
-            "f1_macro": float(multiclass_f1_score(predicted, right, len(self.labels), average="macro")),
-        }
+        predicted = [number[prediction.value] for prediction in predictions]
+        return classification_metrics(predicted, [number[target] for target in targets], len(self.labels))
 
     def _evidence(self, encoded: EncodedTexts, index: int) -> tuple[tuple[int, float], ...]:
         subgraph, attention = encoded.subgraphs[index], encoded.attention[index]

@@ -1,0 +1,103 @@
+"""One continuation of each text, a token at a time: the likeliest one, or one that is drawn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from roots_kg.encoding.decoding.reader import CausalReader
+from roots_kg.encoding.decoding.scores import RULED_OUT, NextTokenRules
+
+__all__ = ["Choice", "Draws", "Stopped", "continue_texts", "likeliest"]
+
+Choice = Callable[[Tensor, Sequence[int]], Tensor]
+"""From scores, (B, V), and the number of each row's text, to tokens, (B,)."""
+
+Stopped = Callable[[int, Sequence[int]], bool]
+"""Whether the text of this number ends with these new tokens, for instance because of a stop string."""
+
+
+def continue_texts(
+    reader: CausalReader,
+    rules: NextTokenRules,
+    choose: Choice,
+    limits: Sequence[int],
+    end_id: int | None,
+    stopped: Stopped | None = None,
+) -> Iterator[tuple[int, int]]:
+    """Continue every text of a reader; texts that have ended are read no further.
+
+    Args:
+        reader: B texts.
+        rules: on the scores.
+        choose: the next token of each.
+        limits: the most tokens that each is continued by.
+        end_id: the token that ends a text, or None.
+        stopped: asked after every token.
+
+    Yields:
+        The number of a text and its next token, as soon as it is known; the end is not told.
+    """
+    texts = list(range(len(limits)))
+    tokens: list[list[int]] = [[] for _ in limits]
+    while True:
+        scores = rules(reader.logits, reader.sequences, reader.lengths)
+        chosen = choose(scores, texts)
+        going = []
+        for row, (text, token, possible) in enumerate(
+            zip(texts, chosen.tolist(), _possible(scores, chosen), strict=True)
+        ):
+            if token == end_id or not possible:
+                continue
+            tokens[text].append(token)
+            yield text, token
+            if len(tokens[text]) < limits[text] and not (stopped and stopped(text, tokens[text])):
+                going.append(row)
+        if not going:
+            return
+        if len(going) < len(texts):
+            reader.select(going)
+            texts, chosen = [texts[row] for row in going], chosen[going]
+        reader.add(chosen)
+
+
+def likeliest(scores: Tensor, texts: Sequence[int]) -> Tensor:
+    """Choose the token with the highest score in each row of (B, V)."""
+    return scores.max(dim=1).indices
+
+
+class Draws:
+    """Choose tokens with their probabilities.
+
+    Every text draws from random numbers of its own, which depend on the seed and on which continuation of its
+    prompt it is, so that a prompt has the same continuations whatever stands beside it.
+
+    Args:
+        seed: of the random numbers, or None for others every time.
+        texts: how many texts there are.
+        per_prompt: how many of them, one after the other, continue one prompt.
+    """
+
+    def __init__(self, seed: int | None, texts: int, per_prompt: int) -> None:
+        self._numbers = [
+            random.Random(None if seed is None else f"{seed}, {text % per_prompt}") for text in range(texts)
+        ]
+
+    def __call__(self, scores: Tensor, texts: Sequence[int]) -> Tensor:
+        """Draw a token for each row of (B, V) scores."""
+        below = scores.double().softmax(dim=1).cumsum(dim=1)
+        whole = below[:, -1:].contiguous()
+        draws = [[self._numbers[text].random()] for text in texts]
+        wanted = torch.tensor(draws, dtype=torch.float64, device=below.device) * whole
+        # rounding may reach the whole sum, beyond which there is no token
+        last = torch.searchsorted(below, whole).clamp_max(scores.shape[1] - 1)
+        return torch.minimum(torch.searchsorted(below, wanted, right=True), last).squeeze(1)
+
+
+def _possible(scores: Tensor, chosen: Tensor) -> list[bool]:
+    """Tell for each row whether its token is not ruled out, as all are where the rules leave nothing."""
+    possible: list[bool] = (scores.gather(1, chosen[:, None]).squeeze(1) > RULED_OUT).tolist()
+    return possible
