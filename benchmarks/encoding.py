@@ -5,13 +5,17 @@ median of the ratios of the turns. The limit is the time that the products of th
 padding, at the speed of the quickest float32 matrix product measured on as many threads. Accuracy is that of
 `roots adapt` from 10 examples of each intent. Peak memory is what a process needs beyond the loaded model.
 
-    python benchmarks/encoding.py --data DIR
+It runs on as many threads as the variable says. On a busy machine leave it at 1: more of them wait for each
+other, which costs CPU seconds that are no work. Each turn is told on standard error when it is done.
+
+    OMP_NUM_THREADS=1 python benchmarks/encoding.py --data DIR
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +29,6 @@ import torch
 from common import arguments, report, roots, write_task
 
 from roots_kg.encoding.text_encoder import TextEncoder
-from roots_kg.threads import some_threads
 from roots_kg.weights import find_pretrained
 
 TURNS = 5
@@ -41,31 +44,31 @@ def main() -> None:
     test = json.loads((folder / "data_full.json").read_text())["test"]
     texts = [text for text, _ in test]
     names = {f"roots, {precision}": (precision, None) for precision in PRECISIONS}
-    with some_threads(1):
-        best = min(BATCH_SIZES, key=lambda size: _seconds(_load(None, size), texts[::4])[0])
+    best = min(BATCH_SIZES, key=lambda size: _seconds(_load(None, size), texts[::4])[0])
     names |= {f"sentence-transformers, {size} at once": (None, size) for size in {32, best}}
     accuracies = {f"roots, {precision}": _accuracy(folder, test, precision) for precision in PRECISIONS}
     memory = {name: _in_a_process(_peak_memory, side, texts) for name, side in names.items()}
     sides = {name: _load(*side) for name, side in names.items()}
     references = [name for name, (precision, _) in names.items() if precision is None]
+    turns = []
+    for number in range(TURNS):
+        turns.append({name: _seconds(side, texts) for name, side in sides.items()})
+        print(f"turn {number + 1} of {TURNS}: {turns[-1]}", file=sys.stderr)
+    limit = _flops(texts) / _matmul_speed()
     rows = []
-    for threads in (1, 2):
-        with some_threads(threads):
-            turns = [{name: _seconds(side, texts) for name, side in sides.items()} for _ in range(TURNS)]
-            limit = _flops(texts) / _matmul_speed()
-        for name in sides:
-            row = {"threads": threads, "encoder": name}
-            for index, kind in enumerate(("CPU", "wall")):
-                own = [turn[name][index] for turn in turns]
-                others = [min(turn[other][index] for other in references) for turn in turns]
-                row[f"{kind} s"] = f"{statistics.median(own):.2f}"
-                row[f"of sentence-transformers' best, {kind}"] = f"{_ratio(own, others):.2f}"
-            float32 = [turn["roots, float32"][0] for turn in turns]
-            row["of float32, CPU"] = f"{_ratio([turn[name][0] for turn in turns], float32):.2f}"
-            row["limit of float32, s"] = f"{limit:.2f}"
-            row["10 shots, accuracy"] = accuracies.get(name, "")
-            row["peak memory, MB"] = f"{memory[name]:.0f}"
-            rows.append(row)
+    for name in sides:
+        row: dict[str, Any] = {"threads": torch.get_num_threads(), "encoder": name}
+        for index, kind in enumerate(("CPU", "wall")):
+            own = [turn[name][index] for turn in turns]
+            others = [min(turn[other][index] for other in references) for turn in turns]
+            row[f"{kind} s"] = f"{statistics.median(own):.2f}"
+            row[f"of sentence-transformers' best, {kind}"] = f"{_ratio(own, others):.2f}"
+        float32 = [turn["roots, float32"][0] for turn in turns]
+        row["of float32, CPU"] = f"{_ratio([turn[name][0] for turn in turns], float32):.2f}"
+        row["limit of float32, wall s"] = f"{limit:.2f}"
+        row["10 shots, accuracy"] = accuracies.get(name, "")
+        row["peak memory, MB"] = f"{memory[name]:.0f}"
+        rows.append(row)
     report("Encoding CLINC150's 4,500 test questions, all-MiniLM-L6-v2", rows, options.json)
 
 
@@ -138,10 +141,9 @@ def _peak_memory(side: tuple[Any, int | None], texts: Sequence[str]) -> float:
     """Return the megabytes that encoding needs at its peak, the loaded model left out."""
     encode = _load(*side)
     encode(texts[:1])
-    with some_threads(1):
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        before = _status("VmRSS")
-        encode(texts)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status("VmRSS")
+    encode(texts)
     return _status("VmHWM") - before
 
 

@@ -25,7 +25,7 @@ def test_there_are_configs_to_run():
 @pytest.mark.parametrize("config", PRETRAINING, ids=lambda path: path.name)
 def test_a_config_pretrains_an_encoder_with_its_own_settings(config, tmp_path):
     stated = yaml.safe_load(config.read_text(encoding="utf-8")) | {"steps": 1}
-    arguments = ["pretrain", "--config", str(config), "--out", str(tmp_path / "out"), "--steps", "1", "--json"]
+    arguments = ["pretrain", "--config", str(config), "--out", str(tmp_path / "out"), "--steps", "1"]
     if "text" not in stated:
         (tmp_path / "text.txt").write_text("A horse, a horse, my kingdom for a horse! " * 250)
         arguments.append(str(tmp_path / "text.txt"))

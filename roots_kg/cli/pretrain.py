@@ -43,9 +43,9 @@ def pretrain(
     text = files or find_texts(stated.text, config.parent, config)
     held_out = validation or find_texts(stated.validation, config.parent, config)
     started, cpu = time.perf_counter(), time.process_time()
-    options = {"resume": resume, "threads": threads, "progress": sys.stderr.isatty()}
     try:
-        result = run(stated, text, held_out, out, **options)
+        bar = sys.stderr.isatty()
+        result = run(stated, text, held_out, out, resume=resume, threads=threads, progress=bar)
     except KeyboardInterrupt:
         if work_folder(out).exists():
             print(f"{work_folder(out)} holds the run so far; go on with --resume", file=sys.stderr)

@@ -1,9 +1,9 @@
 """Low-rank adapters: another set of weights for a module, in a fraction of its size.
 
-A matrix W becomes W + B A with B (rows, r) and A (r, columns), Hu et al. 2022 (arXiv:2106.09685),
-equation 3; a vector (a bias, a norm) gets a difference of its own. B and the differences start at zero, so that
-an untrained adapter changes nothing. The products are formed once a step, not once a token: at the ranks and
-batch sizes used here that costs less than two thin matrix products beside every wide one.
+A matrix W becomes W + B A with B (rows, r) and A (r, columns), Hu et al. 2022 (arXiv:2106.09685), equation
+3; a vector (a bias, a norm) gets a difference of its own. B and the differences start at zero: an untrained
+adapter changes nothing. The products are formed once a step, not once a token, which at the ranks and batch
+sizes used here costs less than two thin matrix products beside every wide one.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The hybrid reading fuses the bidirectional and the causal pass with a learned gate, which is untrained at
 first: then the hybrid equals the bidirectional reading exactly.
 
-The causal pass may have a low-rank adapter of its own. Without one, both passes are one stacked batch; with
-one they have different weights, and merging the adapter makes the second pass as cheap as the first.
+The causal pass may have a low-rank adapter of its own, whose merging makes it as cheap as the other. The two
+passes are run one after the other, not as one stacked batch: docs/decisions/0008-two-passes.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from roots_kg.encoding import masks
@@ -83,26 +82,26 @@ class HybridEncoder(nn.Module):
         Returns:
             The hidden states of the last block and of the one half way up, (B, L, d) each.
         """
-        if reading == "hybrid":
-            return self._hybrid(input_ids, attention_mask)
         if reading == "bidirectional":
-            return self._read(self.trunk, input_ids, masks.bidirectional(attention_mask))
+            return self._read_both_ways(input_ids, attention_mask)
         if reading == "causal":
-            return self._read(self.causal_trunk, input_ids, masks.causal(attention_mask))
+            return self._read_causally(input_ids, attention_mask)
+        if reading == "hybrid":
+            both, left = (
+                self._read_both_ways(input_ids, attention_mask),
+                self._read_causally(input_ids, attention_mask),
+            )
+            return self.gate(both[0], left[0]), self.gate(both[1], left[1])
         if prefix_lengths is None:
             raise ValueError("the prefix reading needs prefix_lengths")
-        return self._read(self.causal_trunk, input_ids, masks.prefix(attention_mask, prefix_lengths))
+        return self.causal_trunk(input_ids, masks.prefix(attention_mask, prefix_lengths))  # type: ignore[no-any-return]
 
-    def _hybrid(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        bidirectional, causal = masks.bidirectional(attention_mask), masks.causal(attention_mask)
-        if self.adapter is None:
-            both_masks = torch.cat([bidirectional.expand_as(causal), causal])
-            both = self._read(self.trunk, torch.cat([input_ids, input_ids]), both_masks)
-            last, middle = (self.gate(*states.chunk(2)) for states in both)
-            return last, middle
-        left = self._read(self.causal_trunk, input_ids, causal)
-        return tuple(map(self.gate, self._read(self.trunk, input_ids, bidirectional), left))
+    def _read_both_ways(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        mask = None if bool(attention_mask.all()) else masks.bidirectional(attention_mask)
+        return self.trunk(input_ids, mask)  # type: ignore[no-any-return]
 
-    def _read(self, trunk: Transformer, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        states: tuple[Tensor, Tensor] = trunk(input_ids, mask)
-        return states
+    def _read_causally(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        padding_last = bool((attention_mask[:, 1:] <= attention_mask[:, :-1]).all())
+        if padding_last:  # which no token sees that is not padding itself
+            return self.causal_trunk(input_ids, causal=True)  # type: ignore[no-any-return]
+        return self.causal_trunk(input_ids, masks.causal(attention_mask))  # type: ignore[no-any-return]

@@ -49,12 +49,12 @@ class QuantizedEncoder(HybridEncoder):
                 "this processor cannot multiply int8 without overflow", hint="use the precision float32"
             )
         self.trunk, self.gate, self.adapter = _quantized(encoder.trunk), encoder.gate, encoder.adapter
-        self._causal = self.trunk if encoder.adapter is None else _quantized(encoder.causal_trunk)
+        self._int8_causal_trunk = self.trunk if encoder.adapter is None else _quantized(encoder.causal_trunk)
 
     @property
     def causal_trunk(self) -> Transformer:
         """The trunk with the weights of the causal reading."""
-        return self._causal
+        return self._int8_causal_trunk
 
     def merge_again(self) -> None:
         """Do nothing: the merged weights were quantized once and for all."""

@@ -135,7 +135,7 @@ def _train_unigram(
     The trainer adds them up in an order that changes from run to run, so their last digits differ, and it
     gives the rarest characters the lowest scores in an order that changes too.
     """
-    _ensure_room(len({*characters, _SPACE} - {" "}) + 1, config)  # without room for one more it takes far more
+    _ensure_room(len({*characters, _SPACE} - {" "}) + 1, config)  # without one more it takes far more
     trainer = trainers.UnigramTrainer(
         vocab_size=config.vocab_size,
         special_tokens=list(SPECIAL_TOKENS),

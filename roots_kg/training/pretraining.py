@@ -206,18 +206,21 @@ def _encoder(config: PretrainingConfig, text: Sequence[Path], work: Path) -> Tex
     """Return the encoder to train, which has an output."""
     if config.base is None:
         return _new_encoder(config, text, work)
-    encoder = TextEncoder.from_pretrained(config.base)
-    trunk = encoder.encoder.trunk
+    base = TextEncoder.from_pretrained(config.base)
+    trunk, head, adapter = base.encoder.trunk, base.head, None
     if config.length > trunk.config.max_positions:
         most = trunk.config.max_positions
         raise ConfigError(f"length is {config.length}, and {config.base!r} has {most} positions")
     if config.adapter is not None:
-        ranks = config.adapter.rank, config.adapter.embedding_rank
-        encoder = TextEncoder(HybridEncoder(trunk, LowRankAdapter(trunk, *ranks)), encoder.tokenizer)
-    if encoder.head is None:
-        encoder.head = LanguageModelHead(trunk.config.hidden_size, trunk.config.vocab_size)
-        encoder.head.start_as_identity()
-    return encoder
+        adapter, head = LowRankAdapter(trunk, config.adapter.rank, config.adapter.embedding_rank), None
+    elif config.objectives.only_causal:
+        trunk = base.encoder.causal_trunk
+    elif base.encoder.adapter is not None:
+        head = None  # it belongs to the causal reading
+    if head is None:
+        head = LanguageModelHead(trunk.config.hidden_size, trunk.config.vocab_size)
+        head.start_as_identity()
+    return TextEncoder(HybridEncoder(trunk, adapter), base.tokenizer, head, base.reading)
 
 
 def _new_encoder(config: PretrainingConfig, text: Sequence[Path], work: Path) -> TextEncoder:
@@ -245,8 +248,7 @@ def _new_encoder(config: PretrainingConfig, text: Sequence[Path], work: Path) ->
         )
     head = LanguageModelHead(trunk_config.hidden_size, vocab_size, layer_norm_eps=trunk_config.layer_norm_eps)
     encoder = TextEncoder(HybridEncoder(Transformer(trunk_config)), tokenizer, head)
-    if not (objectives.masked or objectives.masked_next or objectives.next_sentence):
-        encoder.reading = "causal"
+    encoder.reading = "causal" if objectives.only_causal else "bidirectional"
     return encoder
 
 

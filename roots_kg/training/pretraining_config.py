@@ -38,6 +38,11 @@ class Objectives:
         if min(weights) < 0 or max(weights) == 0:
             raise ValueError("the weights of the objectives must be at least 0, and one of them above")
 
+    @property
+    def only_causal(self) -> bool:
+        """Whether nothing but the next token is predicted."""
+        return not (self.masked or self.masked_next or self.next_sentence)
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
@@ -118,8 +123,7 @@ class PretrainingConfig:
             raise ValueError("base brings its own model and tokenizer; leave these out")
         if self.adapter is not None and self.base is None:
             raise ValueError("an adapter needs a base to adapt")
-        others = self.objectives.masked or self.objectives.masked_next or self.objectives.next_sentence
-        if self.adapter is not None and others:
+        if self.adapter is not None and not self.objectives.only_causal:
             raise ValueError("an adapter is trained for the causal reading; the other objectives must be 0")
 
 
