@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import os
 import resource
 import statistics
@@ -60,6 +61,16 @@ def write_task(folder: Path, settings: Mapping[str, Any], **splits: Iterable[Map
     for name, records in splits.items():
         write_jsonl(folder / f"{name}.jsonl", records)
     return folder
+
+
+def split_novels(path: Path, folder: Path) -> list[Path]:
+    """Write each novel of the collection, which begin with a byte-order mark, into a file of its own."""
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        novels = [novel for novel in file.read().split("\ufeff") if novel.strip()]
+    paths = [folder / f"{number:03d}.txt" for number in range(len(novels))]
+    for target, novel in zip(paths, novels, strict=True):
+        target.write_text(novel, encoding="utf-8")
+    return paths
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

@@ -9,7 +9,6 @@ steps of ours and of GPT-2 in `transformers` with the same shape, trained by a b
 
 from __future__ import annotations
 
-import lzma
 import statistics
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import tokenizers
 import torch
-from common import arguments, report
+from common import arguments, report, split_novels
 
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.objectives import Masking
@@ -28,7 +27,7 @@ from roots_kg.encoding.transformer import Transformer, TransformerConfig
 from roots_kg.encoding.words import continues_word, special_tokens
 from roots_kg.training.language_model_module import LanguageModelModule, OptimizerConfig
 from roots_kg.training.language_model_training import train_language_model
-from roots_kg.training.token_file import TokenFile, write_tokens
+from roots_kg.training.token_file import TokenFile, open_tokens, write_tokens
 
 HELD_OUT = 5
 LENGTH, ROWS, STEPS = 128, 16, 1000
@@ -64,17 +63,8 @@ def main() -> None:
         folder = Path(scratch)
         novels = split_novels(options.data / "text" / "novels100.txt.xz", folder)
         tokenizer = train_tokenizer(_Texts(novels[:20]), TokenizerConfig("bpe", VOCABULARY))
-        text, held_out = (
-            TokenFile(
-                write_tokens(
-                    folder / name, read_documents(paths), tokenizer, end_id=tokenizer.token_to_id("[SEP]")
-                ),
-                LENGTH,
-                tokenizer.token_to_id("[CLS]"),
-            )
-            for name, paths in (("text", novels[:-HELD_OUT]), ("held_out", novels[-HELD_OUT:]))
-        )
-        characters = sum(path.stat().st_size for path in novels[-HELD_OUT:]) / len(held_out.tokens)
+        text = token_file(folder / "text", novels[:-HELD_OUT], tokenizer)
+        held_out = token_file(folder / "held_out", novels[-HELD_OUT:], tokenizer)
         rows = []
         for name, mix in MIXES.items():
             module = new_module(tokenizer, text, held_out, mix, STEPS)
@@ -90,7 +80,7 @@ def main() -> None:
                 {
                     "trained on": name,
                     "causal loss, nats": round(found["causal_loss"], 4),
-                    "bits a byte": round(found["causal_loss"] / 0.6931 / characters, 4),
+                    "bits a byte": round(found["causal_bits_per_byte"], 4),
                     "masked accuracy": round(100 * found["masked_next_accuracy"], 2),
                     "CPU s": round(spent),
                 }
@@ -100,14 +90,10 @@ def main() -> None:
         report("Tokens a CPU second", [speed(tokenizer, text, folder)], options.json)
 
 
-def split_novels(path: Path, folder: Path) -> list[Path]:
-    """Write each novel of the collection, which begin with a byte-order mark, into a file of its own."""
-    with lzma.open(path, "rt", encoding="utf-8") as file:
-        novels = [novel for novel in file.read().split("\ufeff") if novel.strip()]
-    paths = [folder / f"{number:03d}.txt" for number in range(len(novels))]
-    for target, novel in zip(paths, novels, strict=True):
-        target.write_text(novel, encoding="utf-8")
-    return paths
+def token_file(path: Path, novels: list[Path], tokenizer: tokenizers.Tokenizer) -> TokenFile:
+    end_id = tokenizer.token_to_id("[SEP]")
+    text_bytes = write_tokens(path, read_documents(novels), tokenizer, end_id=end_id)
+    return TokenFile(open_tokens(path, tokenizer), LENGTH, tokenizer.token_to_id("[CLS]"), text_bytes)
 
 
 def new_module(

@@ -19,6 +19,7 @@ from roots_kg.encoding.adapters import LowRankAdapter
 from roots_kg.encoding.language_model import IGNORE, LanguageModelHead
 from roots_kg.encoding.objectives import Masking, Targets
 from roots_kg.encoding.transformer import Transformer
+from roots_kg.metrics import bits_per_byte
 from roots_kg.training.token_file import ShuffledRows, TokenFile
 
 __all__ = ["LanguageModelModule", "ObjectiveName", "OptimizerConfig", "shares"]
@@ -176,7 +177,8 @@ class LanguageModelModule(lightning.LightningModule):
             batch_size: rows at a time.
 
         Returns:
-            `<objective>_loss` and `<objective>_accuracy`, over all tokens that are predicted.
+            `<objective>_loss` and `<objective>_accuracy`, over all tokens that are predicted, and of the
+            causal objective the bits per byte of the text.
         """
         self.eval()
         weights = self._trained_weights()
@@ -197,6 +199,9 @@ class LanguageModelModule(lightning.LightningModule):
                 predicted += len(labels)
             results[f"{name}_loss"] = loss / max(1, predicted)
             results[f"{name}_accuracy"] = right / max(1, predicted)
+            if name == "causal" and text.text_bytes and predicted:
+                nats = loss / predicted * len(text.tokens)
+                results["causal_bits_per_byte"] = bits_per_byte(nats, text.text_bytes)
         self.train()
         return results
 

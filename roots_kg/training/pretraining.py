@@ -126,8 +126,8 @@ def _run(
     tokenizer.no_truncation()
 
     def token_file(name: str, files: Sequence[Path]) -> TokenFile:
-        tokens = _tokens(config, tokenizer, files, work / name, codec.end_id)
-        return TokenFile(tokens, config.length, codec.start_id)
+        tokens, text_bytes = _tokens(config, tokenizer, files, work / name, codec.end_id)
+        return TokenFile(tokens, config.length, codec.start_id, text_bytes)
 
     rows = token_file("text", text)
     held_out = token_file("validation", validation) if validation else None
@@ -270,14 +270,14 @@ def _tokens(
     files: Sequence[Path],
     path: Path,
     end_id: int | None,
-) -> NDArray[np.integer]:
-    """Return the tokens of files, which a run that is resumed finds where they were written."""
-    written = path.with_suffix(".tokens")
+) -> tuple[NDArray[np.integer], int]:
+    """Return the tokens of files and the bytes of their text, which a resumed run finds written down."""
+    written = path.with_suffix(".bytes")
     if not written.exists():
         pieces, pipeline = read_documents(files, config.documents), Pipeline(config.preprocessing)
-        write_tokens(path, pieces, tokenizer, preprocess=pipeline, end_id=end_id)
-        path.rename(written)
-    return open_tokens(written, tokenizer)
+        text_bytes = write_tokens(path, pieces, tokenizer, preprocess=pipeline, end_id=end_id)
+        written.write_text(str(text_bytes), encoding="utf-8")
+    return open_tokens(path, tokenizer), int(written.read_text(encoding="utf-8"))
 
 
 def _masking(config: PretrainingConfig, tokenizer: tokenizers.Tokenizer) -> Masking:

@@ -36,11 +36,13 @@ class TokenFile:
         length: L, of a row.
         start_id: the token that every row begins with, or None; the other places are cut from `tokens`,
             none of which is in two rows.
+        text_bytes: how long the texts are in UTF-8, after their preprocessing; 0 if it is not known.
     """
 
     tokens: NDArray[np.integer]
     length: int
     start_id: int | None
+    text_bytes: int = 0
 
     @property
     def step(self) -> int:
@@ -68,8 +70,8 @@ def write_tokens(
     preprocess: Callable[[str], str | None] = lambda text: text,
     end_id: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> NDArray[np.integer]:
-    """Tokenize pieces of text into a file.
+) -> int:
+    """Tokenize pieces of text into a file, for `open_tokens`.
 
     Args:
         path: the file to write.
@@ -80,15 +82,17 @@ def write_tokens(
         progress: called with the number of characters read since the last call.
 
     Returns:
-        The tokens, (T,), mapped from the file.
+        How long the texts are in UTF-8, without the white space around their pieces.
 
     Raises:
         DataError: if no token is left.
     """
-    kind = _kind(tokenizer)
+    kind, text_bytes = _kind(tokenizer), 0
     with path.open("wb") as file:
         for part in _parts(pieces):
-            texts = [_joined(preprocess(piece.text), piece) for piece in part]
+            made = [preprocess(piece.text) for piece in part]
+            text_bytes += sum(len(text.strip().encode()) for text in made if text is not None)
+            texts = [_joined(text, piece) for text, piece in zip(made, part, strict=True)]
             encodings = iter(
                 tokenizer.encode_batch_fast(
                     [text for text in texts if text is not None], add_special_tokens=False
@@ -103,7 +107,7 @@ def write_tokens(
                 progress(sum(len(piece.text) for piece in part))
     if not path.stat().st_size:
         raise DataError("no text is left after the preprocessing", hint="look at its steps and at the files")
-    return open_tokens(path, tokenizer)
+    return text_bytes
 
 
 def open_tokens(path: Path, tokenizer: tokenizers.Tokenizer) -> NDArray[np.integer]:

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from roots_kg.encoding.text_files import read_documents
 from roots_kg.errors import DataError
-from roots_kg.training.token_file import ShuffledRows, TokenFile, write_tokens
+from roots_kg.training.token_file import ShuffledRows, TokenFile, open_tokens, write_tokens
 
 WORDS = "a b c d e f g h i j".split()
 END = 90
@@ -30,19 +30,21 @@ def pieces(folder, *texts):
 
 
 def test_tokens_of_all_texts_stand_one_after_the_other_with_an_end_after_each(tmp_path, tokenizer):
-    written = write_tokens(tmp_path / "tokens", pieces(tmp_path, "a b\n\nc", "d e\n"), tokenizer, end_id=END)
-    assert written.tolist() == [0, 1, 2, END, 3, 4, END]
-    assert written.dtype == np.uint16
+    path = tmp_path / "tokens"
+    text_bytes = write_tokens(path, pieces(tmp_path, "a b\n\nc", "d é\n"), tokenizer, end_id=END)
+    tokens = open_tokens(path, tokenizer)
+    assert tokens.tolist() == [0, 1, 2, END, 3, 10, END]
+    assert tokens.dtype == np.uint16
+    assert text_bytes == len("a b") + len("c") + len("d é".encode())
 
 
 def test_a_step_of_preprocessing_changes_pieces_and_leaves_some_out(tmp_path, tokenizer):
     def preprocess(text):
         return None if text == "c" else text.replace("a", "j")
 
-    written = write_tokens(
-        tmp_path / "tokens", pieces(tmp_path, "a b\n\nc"), tokenizer, preprocess=preprocess, end_id=END
-    )
-    assert written.tolist() == [9, 1, END]
+    path = tmp_path / "tokens"
+    write_tokens(path, pieces(tmp_path, "a b\n\nc"), tokenizer, preprocess=preprocess, end_id=END)
+    assert open_tokens(path, tokenizer).tolist() == [9, 1, END]
 
 
 def test_text_of_which_nothing_is_left_is_refused(tmp_path, tokenizer):
@@ -85,6 +87,7 @@ def test_going_on_after_some_batches_gives_the_batches_that_would_have_come():
 
 
 def test_the_text_is_read_from_the_file_and_not_held(tmp_path, tokenizer):
-    written = write_tokens(tmp_path / "tokens", pieces(tmp_path, "a b c"), tokenizer)
+    write_tokens(tmp_path / "tokens", pieces(tmp_path, "a b c"), tokenizer)
+    written = open_tokens(tmp_path / "tokens", tokenizer)
     assert isinstance(written, np.memmap)
     assert Path(written.filename) == tmp_path / "tokens"
