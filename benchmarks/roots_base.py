@@ -3,7 +3,7 @@
     python benchmarks/roots_base.py --data DIR --out runs/roots-base [--resume]
 
 This is what made `roots_kg/pretrained/roots-base/causal.safetensors`; with an existing `--out` it only judges
-that. The settings are those of `configs/roots_base.yaml`. Bits per byte are those of the lower-cased text that
+that. The settings are those of `configs/roots_base.yaml`. Bits per byte are of the lower-cased text that
 the tokenizer sees, over the bytes of the text as it stands.
 """
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Example, Head, Prediction
-from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.adaptation.task import Record, Task, TaskReading, read_records
 from roots_kg.bundle import Bundle, atomic_folder, checked, is_bundle
 from roots_kg.config import from_mapping, to_mapping
 from roots_kg.encoding import encoder_store
@@ -46,6 +46,7 @@ class _TaskSettings:
     description: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
+    reading: TaskReading | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class RootsModel:
         except (RuntimeError, KeyError) as error:
             message = " ".join(str(error).split())
             raise BundleError(f"its tensors do not fit: {message}", path=bundle.path) from error
-        model.head = head.eval()
+        model.head, model.layers.reading = head.eval(), task.reading
         return model
 
     def with_graph(self, graph: GraphBundle) -> RootsModel:
@@ -199,12 +200,17 @@ class RootsModel:
             settings = self.head.settings()
             head = type(self.head)(self.head.task, self.head.size, model.knowledge, settings)
             head.load_state_dict(self.head.state_dict())
-            model.head = head.eval()
+            model.head, model.layers.reading = head.eval(), self.layers.reading
         return model
 
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Return the normalised vector of each text, (N, d); the graph has no part in it."""
-        return self.layers.encoder.encode(texts)
+    def encode(self, texts: Sequence[str], reading: Reading | None = None) -> Tensor:
+        """Return the normalised vector of each text, (N, d); neither graph nor task has a part in it.
+
+        Args:
+            texts: N of them, of any length.
+            reading: bidirectional, causal or hybrid; by default the encoder's own.
+        """
+        return self.layers.encoder.encode(texts, reading)
 
     @overload
     def generate(
@@ -289,8 +295,13 @@ class RootsModel:
             spent += time.process_time() - started
             return encoded
 
-        started = time.process_time()
-        fit = head.fit(support, encode, config or FewShotConfig())
+        started, reading = time.process_time(), self.layers.reading
+        try:
+            self.layers.reading = task.reading
+            fit = head.fit(support, encode, config or FewShotConfig())
+        except BaseException:
+            self.layers.reading = reading
+            raise
         self.head = head.eval()
         return AdaptReport(fit, {"encode": spent, "fit": time.process_time() - started - spent})
 

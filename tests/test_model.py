@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from roots_kg.adaptation.task import Record, Task, read_records
 from roots_kg.encoding.backbones import TransformersEncoder
 from roots_kg.encoding.encoder_store import save_encoder
 from roots_kg.encoding.text_encoder import TextEncoder
-from roots_kg.errors import BundleError, GraphError, RootsError, TaskError, UsageError
+from roots_kg.errors import BundleError, ConfigError, GraphError, RootsError, TaskError, UsageError
+from roots_kg.fusion.encoder import Knowledge
 from roots_kg.graph.editing import add_triples, remove_triples
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
@@ -404,3 +406,39 @@ def test_a_model_saved_before_there_were_precisions_is_read_in_float32(routing, 
 
 def test_a_pretrained_model_can_be_loaded_in_int8():
     assert RootsModel.from_pretrained("roots-base", precision="int8").layers.encoder.precision == "int8"
+
+
+def test_a_task_says_how_its_texts_are_read_and_a_saved_model_goes_on_so(
+    encoder, bundle, routing_folder, tmp_path
+):
+    task = replace(Task.load(routing_folder), reading="causal")
+    model = RootsModel(encoder, graph=bundle)
+    model.adapt(task)
+    model.save_pretrained(tmp_path / "model")
+    restored = RootsModel.from_pretrained(tmp_path / "model")
+    assert restored.head.task.reading == "causal"
+    expected = [prediction.ranked for prediction in model.predict(TEXTS)]
+    assert [prediction.ranked for prediction in restored.predict(TEXTS)] == expected
+    assert [prediction.ranked for prediction in model.with_graph(bundle).predict(TEXTS)] == expected
+    both_ways = RootsModel(encoder, graph=bundle)
+    both_ways.adapt(Task.load(routing_folder))
+    assert [prediction.ranked for prediction in both_ways.predict(TEXTS)] != expected
+
+
+def test_names_are_encoded_anew_for_another_encoder_or_reading(encoder, bundle, small_encoder):
+    knowledge = Knowledge(bundle)
+    first = knowledge.names([0, 1], encoder).clone()
+    causal = knowledge.names([0, 1], encoder, "causal").clone()
+    assert not torch.allclose(first[:2], causal[:2])
+    assert knowledge.names([0], small_encoder).shape[1] == small_encoder.hidden_size
+    assert torch.equal(knowledge.names([0, 1], encoder)[:2], first[:2])
+
+
+def test_a_task_file_names_its_reading(routing_folder, tmp_path):
+    folder = shutil.copytree(routing_folder, tmp_path / "task")
+    path = folder / "task.yaml"
+    path.write_text(path.read_text() + "reading: hybrid\n")
+    assert Task.load(folder).reading == "hybrid"
+    path.write_text(path.read_text().replace("hybrid", "sideways"))
+    with pytest.raises(ConfigError, match=r"reading: unknown value 'sideways'"):
+        Task.load(folder)

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from roots_kg.config import from_mapping, load_yaml
 from roots_kg.errors import TaskError
 from roots_kg.workspace import inside
 
 __all__ = ["Record", "Task", "read_records"]
+
+TaskReading = Literal["bidirectional", "causal", "hybrid"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class _TaskFile:
     test: str | None = None
     metrics: tuple[str, ...] = ()
     knowledge: str | None = None
+    reading: TaskReading | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Task:
         test: the file of test examples, if there is one.
         metrics: the metrics to report; empty for the head's own.
         knowledge: the graph it uses: a folder or file, if it names one.
+        reading: how its texts are read: from both sides, from the left, or both ways at once; None for the
+            encoder's own way.
         folder: where it came from; None for a task that was made in Python.
     """
 
@@ -105,6 +110,7 @@ class Task:
     test: Path | None = None
     metrics: tuple[str, ...] = ()
     knowledge: Path | None = None
+    reading: TaskReading | None = None
     folder: Path | None = None
 
     @classmethod
@@ -133,6 +139,7 @@ class Task:
             test=inside(folder, stated.test, named_in=path) if stated.test else None,
             metrics=stated.metrics,
             knowledge=(folder / stated.knowledge).resolve() if stated.knowledge else None,
+            reading=stated.reading,
             folder=folder,
         )
 

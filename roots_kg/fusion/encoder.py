@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from roots_kg.encoding.hybrid import Reading
 from roots_kg.encoding.interface import Encoder
 from roots_kg.encoding.text_encoder import pool_tokens
 from roots_kg.encoding.tokenization import TokenBatch
@@ -86,6 +87,7 @@ class Knowledge:
         self.translations = transe.translations() / scale
         self._names: Tensor | None = None
         self._named = torch.zeros(0, dtype=torch.bool)
+        self._named_by: tuple[Encoder, Reading | None] | None = None
 
     @property
     def graph(self) -> KnowledgeGraph:
@@ -97,15 +99,20 @@ class Knowledge:
         """The linker, built when it is first needed."""
         return Linker(self.graph)
 
-    def names(self, entity_ids: Collection[int], encoder: Encoder) -> Tensor:
-        """Return the encoded names of entities by id, (E, d); rows never asked for are zero."""
-        if self._names is None:
+    def names(self, entity_ids: Collection[int], encoder: Encoder, reading: Reading | None = None) -> Tensor:
+        """Return the encoded names of entities by id, (E, d); rows never asked for are zero.
+
+        They are kept until another encoder or another reading is asked for.
+        """
+        if self._names is None or self._named_by != (encoder, reading):
+            self._named_by = encoder, reading
             self._names = torch.zeros(self.graph.num_entities, encoder.hidden_size)
             self._named = torch.zeros(self.graph.num_entities, dtype=torch.bool)
         wanted = torch.tensor(sorted(set(entity_ids)), dtype=torch.long)
         missing = wanted[~self._named[wanted]]
         if len(missing):
-            self._names[missing] = encoder.encode([self.graph.name(int(index)) for index in missing])
+            missing_names = [self.graph.name(int(index)) for index in missing]
+            self._names[missing] = encoder.encode(missing_names, reading)
             self._named[missing] = True
         return self._names
 
@@ -117,6 +124,8 @@ class KnowledgeEncoder(nn.Module):
         encoder: the text encoder.
         knowledge: the graph, or None for text alone.
         fusion: the shape of the fusion layer.
+
+    `reading` is how texts are read; None for the encoder's own way.
     """
 
     def __init__(
@@ -124,6 +133,7 @@ class KnowledgeEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.knowledge = encoder, knowledge
+        self.reading: Reading | None = None
         self.fusion: FusionLayer | None = None
         if knowledge is not None:
             entity_size = knowledge.entities.shape[1]
@@ -163,7 +173,7 @@ class KnowledgeEncoder(nn.Module):
             without=absent,
         )
         names = self._names(subgraphs)
-        for batch, last, middle in self.encoder.hidden_states(texts):
+        for batch, last, middle in self.encoder.hidden_states(texts, self.reading):
             _add_features(result.features, batch, last, middle)
             self._collect_knowledge(result, batch, last, names)
         for total in result.attention:
@@ -199,7 +209,7 @@ class KnowledgeEncoder(nn.Module):
             _about(text, mention) for text, found in zip(texts, mentions, strict=True) for mention in found
         ]
         features = torch.zeros(len(questions), 2 * self.encoder.hidden_size)
-        for batch, last, middle in self.encoder.hidden_states(questions):
+        for batch, last, middle in self.encoder.hidden_states(questions, self.reading):
             _add_features(features, batch, last, middle)
         return list(torch.split(_normalised_halves(features), [len(found) for found in mentions]))
 
@@ -207,7 +217,7 @@ class KnowledgeEncoder(nn.Module):
         if self.knowledge is None:
             return None
         wanted = {int(node) for part in subgraphs if part is not None for node in part.nodes}
-        return self.knowledge.names(wanted, self.encoder)
+        return self.knowledge.names(wanted, self.encoder, self.reading)
 
     def _collect_knowledge(
         self, result: EncodedTexts, batch: TokenBatch, hidden: Tensor, names: Tensor | None
