@@ -437,8 +437,9 @@ def test_names_are_encoded_anew_for_another_encoder_or_reading(encoder, bundle, 
 def test_a_task_file_names_its_reading(routing_folder, tmp_path):
     folder = shutil.copytree(routing_folder, tmp_path / "task")
     path = folder / "task.yaml"
-    path.write_text(path.read_text() + "reading: hybrid\n")
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"reading": "hybrid"}))
     assert Task.load(folder).reading == "hybrid"
-    path.write_text(path.read_text().replace("hybrid", "sideways"))
+    path.write_text(json.dumps(settings | {"reading": "sideways"}))
     with pytest.raises(ConfigError, match=r"reading: unknown value 'sideways'"):
         Task.load(folder)
