@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
+from roots_kg.training.fit import fit
 from roots_kg.training.language_model_module import LanguageModelModule
 from roots_kg.training.progress import RichProgress
 from roots_kg.training.token_file import TokenFile
@@ -77,17 +76,7 @@ def train_language_model(
         "callbacks": [*callbacks, curve, checkpoints, *trainer.pop("callbacks", [])],
         **trainer,
     }
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)  # their notes on hardware and tips
-    with warnings.catch_warnings():  # about Lightning's own insides and about workers that are not wanted
-        warnings.filterwarnings(
-            "ignore", message=".*(does not have many workers|__len__|LeafSpec|exists and is not empty).*"
-        )
-        checkpoint = work / CHECKPOINT if resume else None
-        try:
-            lightning.Trainer(**options).fit(module.train(), ckpt_path=checkpoint, weights_only=True)
-        except SystemExit as stopped:  # what Lightning makes of an interruption
-            raise KeyboardInterrupt from stopped
+    fit(module.train(), options, work / CHECKPOINT if resume else None)
     module.eval()
     return curve.points
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback
 
@@ -16,6 +13,7 @@ from roots_kg.graph.tables import mapped_tables, table_in_memory
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.threads import some_threads
+from roots_kg.training.fit import fit, quiet
 from roots_kg.training.processes import train_in_processes
 from roots_kg.training.progress import RichProgress
 from roots_kg.training.transe_module import TransEModule, Validation
@@ -80,15 +78,10 @@ def train_transe(
         "callbacks": callbacks,
         **trainer,
     }
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)  # their notes on hardware and tips
-    with (
-        some_threads(threads),
-        warnings.catch_warnings(),
-    ):  # about Lightning's own insides and about workers that are not wanted
-        warnings.filterwarnings("ignore", message=".*(does not have many workers|__len__|LeafSpec).*")
+    with some_threads(threads):
         if processes > 1:
-            return train_in_processes(graph, config, processes, validation, options)
+            with quiet():
+                return train_in_processes(graph, config, processes, validation, options)
         module = TransEModule(graph, config, mapped_tables(mapped) if mapped else table_in_memory)
-        lightning.Trainer(**options).fit(module, ckpt_path=checkpoint, weights_only=True)
+        fit(module, options, checkpoint)
     return module.model.cpu().eval().requires_grad_(False)
