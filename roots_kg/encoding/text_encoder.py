@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from roots_kg.encoding import generation
+from roots_kg.encoding.causal_side import read_causal_side
 from roots_kg.encoding.checkpoints import bert_trunk, is_checkpoint, load_checkpoint
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.text import TextCodec
@@ -85,7 +86,9 @@ class TextEncoder(nn.Module):
         if folder is None and name not in PRETRAINED and path.exists():
             return _from_folder(path).to_precision(precision)
         files = find_pretrained(name, folder)
-        encoder = cls(HybridEncoder(bert_trunk(files.model)), Tokenizer(files.tokenizer))
+        trunk = bert_trunk(files.model)
+        adapter, head = read_causal_side(files.causal, trunk)
+        encoder = cls(HybridEncoder(trunk, adapter), Tokenizer(files.tokenizer), head)
         encoder.pretrained_name = name
         return encoder.requires_grad_(False).eval().to_precision(precision)
 
