@@ -40,7 +40,9 @@ SHAPE: dict[str, Any] = {
 MIXES = {
     "causal only": {"causal": 1.0},
     "masked only": {"masked_next": 1.0},
-    "mixed, 7 causal to 1 masked": {"causal": 7.0, "masked_next": 1.0},
+    "mixed, 63 causal to 1 masked": {"causal": 63.0, "masked_next": 1.0},
+    "mixed, 31 to 1": {"causal": 31.0, "masked_next": 1.0},
+    "mixed, 7 to 1": {"causal": 7.0, "masked_next": 1.0},
     "mixed, 1 to 1": {"causal": 1.0, "masked_next": 1.0},
 }
 PAIRS, TIMED_STEPS = 5, 20

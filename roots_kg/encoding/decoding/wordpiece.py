@@ -42,8 +42,12 @@ class WordPieceText:
         glued = self._glued or token in CLOSING or token in JOINING or self._goes_on_with_a_number(token)
         self._quoting_before = self._quoting
         if token in TOGGLING:
-            glued |= token in self._opened
-            self._opened ^= {token}
+            nothing_between = token in self._opened and self._text[-1:] == token
+            if nothing_between:  # so the one before closed what was opened out of sight, and this one opens
+                glued = False
+            else:
+                glued |= token in self._opened
+                self._opened ^= {token}
         elif token in APOSTROPHES:
             opens = token == "'" and not self._quoting and not self._text[-1:].isalnum()
             glued |= not opens

@@ -28,6 +28,7 @@ def read(before, tokens):
         ("He said ,", '" come in . " and left', 'He said , "come in." and left'),
         ('He said "', 'come in " and left', 'He said "come in" and left'),
         ('He said "come', 'in . " she left', 'He said "come in." she left'),
+        ("The fox ran.", '" " oh , " he said . " yes', 'The fox ran. " "oh," he said. "yes'),
         ("He said", "“ come in , ” and left", "He said “come in,” and left"),
         ("He said,", "' i don ' t know , ' and left", "He said, 'i don't know,' and left"),
         ("a", "well - known man - - or not", "a well-known man--or not"),
