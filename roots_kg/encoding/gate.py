@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["FusionGate"]
 
@@ -24,6 +25,7 @@ class FusionGate(nn.Module):
 
     def forward(self, bidirectional: Tensor, causal: Tensor) -> Tensor:
         """Fuse the states b and c, (…, d) each, to h, (…, d)."""
-        opened = torch.sigmoid(self.gate(torch.cat([bidirectional, causal], dim=-1)))
-        fused: Tensor = bidirectional + self.scale * opened * (causal - bidirectional)
-        return fused
+        of_bidirectional, of_causal = self.gate.weight.chunk(2, dim=1)  # W[b; c], without a copy of b and c
+        asked = functional.linear(bidirectional, of_bidirectional, self.gate.bias)
+        opened = torch.sigmoid(asked + functional.linear(causal, of_causal))
+        return torch.lerp(bidirectional, causal, self.scale * opened)
