@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -111,7 +111,6 @@ class LanguageModelModule(lightning.LightningModule):
         self.text, self.held_out, self.masking, self.weights = rows, validation, masking, dict(weights)
         self.settings, self.batch_size, self.accumulate, self.steps = optimizer, batch_size, accumulate, steps
         self.sampled, self.separator_id, self.seed = sampled, separator_id, seed
-        self.tokens_read = 0
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Rows of token ids, (B, L), in a random order."""
@@ -126,24 +125,17 @@ class LanguageModelModule(lightning.LightningModule):
     def training_step(self, batch: Tensor, number: int) -> Tensor:
         """Return the loss of rows, (B, L): the mean over them, whatever the objective of each."""
         place = self.batches_taken + number % self.accumulate
-        torch.manual_seed(
-            self._seed(place)
-        )  # of dropout, so that a run taken up again goes on as it would have
+        torch.manual_seed(self._seed(place))  # of dropout, so that a resumed run goes on as it would have
         names = shares(self.weights, place * self.batch_size, len(batch))
         mine = slice(self.global_rank, None, self.trainer.world_size)
         losses = self.losses(batch[mine], names[mine], self._generator(place))
-        self.tokens_read += batch.numel()
         total: Tensor = torch.stack([loss * share for loss, share in losses.values()]).sum()
         for name, (loss, _) in losses.items():
             self.log(name, loss.detach())
         return total
 
     def losses(
-        self,
-        batch: Tensor,
-        names: list[ObjectiveName],
-        generator: torch.Generator,
-        sampled: int | None = None,
+        self, batch: Tensor, names: list[ObjectiveName], generator: torch.Generator
     ) -> dict[str, tuple[Tensor, float]]:
         """Return the mean loss of each objective, and the share of the rows, (B, L), that it has."""
         weights = self._trained_weights()
@@ -155,11 +147,7 @@ class LanguageModelModule(lightning.LightningModule):
             hidden = self._read(weights, targets)
             if targets.follows is None:
                 loss = self.head.loss(
-                    hidden,
-                    embedding,
-                    targets.labels,
-                    sampled=self.sampled if sampled is None else sampled,
-                    generator=generator,
+                    hidden, embedding, targets.labels, sampled=self.sampled, generator=generator
                 )
             else:
                 assert self.next_sentence is not None
@@ -275,6 +263,3 @@ class _Rows:
 
     def __len__(self) -> int:
         return len(self.text)
-
-    def __iter__(self) -> Iterator[Tensor]:  # pragma: no cover - the data loader asks by number
-        raise TypeError("rows are asked for by their numbers")
