@@ -1,53 +1,43 @@
 """Mentions of a graph's entities in text: longest match over names and aliases, then a choice by score.
 
-Names and texts are cut into words and normalised alike (Unicode NFKC, case folded, one form for
-apostrophes and dashes), so that a match always begins and ends at a word boundary. Matching is
-Aho-Corasick, leftmost-longest (Aho and Corasick 1975), linear in the length of the text.
+Names and texts are cut into words alike (`roots_kg.graph.words`), and every name that stands in a text as
+words is found by one pass of an automaton over many texts (Aho and Corasick 1975), linear in their length and
+in what is found. Of names that overlap, those that are written like names come first, then the leftmost, then
+the longest: "films directed by John Ford" mentions John Ford, and not the film "Directed by John Ford".
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from ahocorasick_rs import AhoCorasick, MatchKind
+import numpy as np
+from ahocorasick_rs import BytesAhoCorasick
 
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.graph.words import BREAK, FUNCTION_WORDS, MARK, cut, has_case
 
-__all__ = ["Link", "Linker", "Mention"]
+__all__ = ["FUNCTION_WORDS", "NO_LINK", "Link", "Linker", "Mention", "Name", "names_of", "strongest"]
 
 NO_LINK = 0.5
 """The score of "no link": a mention none of whose candidates scores higher is dropped."""
 
-CASE_MISMATCH, CAPITALISED_FUNCTION_WORD, FUNCTION_WORD, ALIAS = 0.8, 0.7, 0.3, 0.95
+WORD_AS_WRITTEN, OTHER_CASE, LOWERED = 0.1, 0.2, 0.4
+CAPITALISED_FUNCTION_WORD, FUNCTION_WORD, ALIAS = 0.7, 0.3, 0.95
 
-# Scripts that put no space between words, combining marks, and an apostrophe that Unicode counts as a letter.
-_SPACELESS = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_MARK = "".join(chr(code) for code in range(0x300, 0x1E900) if unicodedata.category(chr(code))[0] == "M")
-_APART = f"ʼ{_SPACELESS}"
-_WORD = re.compile(
-    rf"[{_SPACELESS}][{_MARK}]*"  # written without spaces
-    rf"|[^\W_{_APART}](?:[^\W_{_APART}]|[{_MARK}])*"
-    r"|[^\w\s]|[_ʼ]"
-)
-_SAME = str.maketrans(
-    {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"}
-)
-_BEGIN, _END = "\x02", "\x03"
+CHARACTERS_AT_ONCE = 1 << 16
+LOOK_BACK = 8
 
-FUNCTION_WORDS = frozenset(
-    "a about after all also am an and any are as at be because been before being between both but by can "
-    "could did do does done for from had has have having he her here hers him his how i if in into is it "
-    "its just like made make me more most my no nor not now of off on once one only or other our out over "
-    "own same she should so some such than that the their them then there these they this those through "
-    "to too under until up us very was we were what when where which while who whom whose why will with "
-    "would you your".split()
-)
+_Span = tuple[int, int, int]
+"""Where a match starts and ends in its text, and its pattern."""
+
+_SENTENCE_START = re.compile(r"(?:^|[.!?:…。！？\n])[\s\"'“”‘’«»„()\[\]*-]*$")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     """A mention resolved to one entity.
 
@@ -66,7 +56,7 @@ class Link:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mention:
     """A span of text and the entities it may refer to, best first; at least one."""
 
@@ -78,8 +68,61 @@ class Mention:
         return self.candidates[0]
 
 
+def strongest(mentions: Sequence[Mention]) -> Mention | None:
+    """Return the mention with the highest score; of equal ones the longest, then the first; None of none."""
+    return max(mentions, key=lambda mention: (mention.best.score, len(mention.best.text)), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name of one entity, as it is written; a mention of it scores at most `factor`."""
+
+    entity_id: int
+    written: str
+    factor: float
+
+
+def names_of(graph: KnowledgeGraph) -> list[Name]:
+    """Return the names, aliases and keys of a graph's entities that a text could mention.
+
+    Those without a letter, a digit or a symbol beyond ASCII are left out.
+    """
+    names: list[Name] = []
+    for entity_id, key in enumerate(graph.entities):
+        first = graph.name(entity_id)
+        for alias in dict.fromkeys((*graph.aliases.get(key, ()), key)):
+            if any(map(_is_meaningful, alias)):
+                names.append(Name(entity_id, alias, 1.0 if alias in (key, first) else ALIAS))
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """Names that are the same words, `content` of which are no function words."""
+
+    names: tuple[Name, ...]
+    content: int
+
+    def as_written(self, name: Name) -> float:
+        """Return the score of a mention that is written exactly like one of the names."""
+        return name.factor * (1.0 - WORD_AS_WRITTEN / self.content if name.written.islower() else 1.0)
+
+
 class Linker:
     """Finds mentions of the entities of one graph.
+
+    A mention scores 1 − p / w, where w is how many of its words are no function words and p is
+
+    * 0, written exactly like a name that has a capital or is of a script without case;
+    * 0.1, written like a name all in lower case, which may be no more than a word;
+    * 0.4, without a capital that the name has, in a text that writes others;
+    * 0.2, otherwise not written like the name.
+
+    If all its words are function words it scores 0.7, if it is written like the name, with a capital where
+    that means something (not at the beginning of a sentence nor in a text all in capitals), and else 0.3. A
+    name that is not the entity's first, nor its key, counts 0.95 of that. What scores 0.5 or less is no link.
+
+    Names without a letter, a digit or a symbol beyond ASCII are not looked for.
 
     Args:
         graph: whose names and aliases are looked for.
@@ -87,69 +130,164 @@ class Linker:
 
     def __init__(self, graph: KnowledgeGraph) -> None:
         self.graph = graph
-        names: dict[str, list[tuple[int, str, bool]]] = {}
-        for entity_id, key in enumerate(graph.entities):
-            for alias in dict.fromkeys((*graph.aliases.get(key, ()), key)):
-                pattern = "".join(_wrapped(alias))
-                if pattern:
-                    is_name = alias in (key, graph.name(entity_id))
-                    names.setdefault(pattern, []).append((entity_id, alias, is_name))
-        self._names = list(names.values())
-        self._automaton = AhoCorasick(list(names), matchkind=MatchKind.LeftmostLongest)
+        names: dict[bytes, list[Name]] = {}
+        for pattern, name in _patterns(names_of(graph)):
+            names.setdefault(pattern, []).append(name)
+        self._patterns = [_Pattern(tuple(found), _content_words(pattern)) for pattern, found in names.items()]
+        self._automaton = BytesAhoCorasick(list(names))
 
     def link(self, text: str) -> list[Mention]:
         """Return the mentions in `text`, from left to right, none overlapping another."""
-        starts, ends, words = _words(text)
-        wrapped = [_wrap(word) for word in words]
-        position_of = {}
-        position = 0
-        for index, word in enumerate(wrapped):
-            position_of[position] = index
-            position += len(word)
-        position_of[position] = len(wrapped)
-        mentions = []
-        for pattern, begin, end in self._automaton.find_matches_as_indexes("".join(wrapped)):
-            start, stop = starts[position_of[begin]], ends[position_of[end] - 1]
-            candidates = self._candidates(text[start:stop], start, pattern)
-            if candidates:
-                mentions.append(Mention(tuple(candidates)))
-        return mentions
+        return self.link_all([text])[0]
 
-    def _candidates(self, surface: str, start: int, pattern: int) -> list[Link]:
+    def link_all(self, texts: Sequence[str]) -> list[list[Mention]]:
+        """Return the mentions in each of N texts; many at once take less time than one by one."""
+        found: list[list[Mention]] = [[] for _ in texts]
+        for numbers in _portions(texts):
+            self._link([texts[number] for number in numbers], [found[number] for number in numbers])
+        return found
+
+    def _link(self, texts: Sequence[str], found: Sequence[list[Mention]]) -> None:
+        words = cut(texts)
+        matches = self._automaton.find_matches_as_indexes(words.haystack, overlapping=True)
+        if not matches:
+            return
+        pattern, begin, end = np.array(matches, dtype=np.int64).T
+        first, last = np.searchsorted(words.mark, begin), np.searchsorted(words.mark, end - 1) - 1
+        order = np.lexsort((-last, first))
+        pattern, first, last = pattern[order], first[order], last[order]
+        columns = words.start[first], words.end[last], pattern
+        spans = list(zip(*[column.tolist() for column in columns], strict=True))
+        apart = np.flatnonzero(first[1:] > np.maximum.accumulate(last)[:-1]) + 1
+        bounds = [0, *apart.tolist(), len(spans)]
+        owners = words.text[first[bounds[:-1]]].tolist()
+        number, reading = -1, _Reading("")
+        for owner, low, high in zip(owners, bounds, bounds[1:], strict=False):
+            if owner != number:
+                number, reading = owner, _Reading(texts[owner])
+            if high - low > 1:
+                found[owner].extend(self._chosen(reading, spans[low:high]))
+            elif candidates := self._candidates(reading, *spans[low]):
+                found[owner].append(Mention(candidates))
+
+    def _chosen(self, reading: _Reading, spans: Sequence[_Span]) -> list[Mention]:
+        """Choose among spans that overlap, those first that are written like names."""
+
+        def precedence(span: _Span) -> tuple[bool, int, int]:
+            start, end, pattern = span
+            names = self._patterns[pattern].names
+            return not _is_written_like_a_name(reading.text[start:end], names), start, -end
+
+        first = spans[0]
+        if reading.text[first[0]].isupper() and all(end <= first[1] for _, end, _ in spans):
+            candidates = self._candidates(reading, *first)
+            if candidates:  # the common case: it comes before all others, and they are within it
+                return [Mention(candidates)]
+        starts: list[int] = []
+        chosen: list[Mention] = []
+        for start, end, pattern in sorted(spans, key=precedence):
+            at = bisect_left(starts, start)
+            behind = at > 0 and chosen[at - 1].best.end > start
+            before = at < len(starts) and starts[at] < end
+            if not (behind or before) and (candidates := self._candidates(reading, start, end, pattern)):
+                starts.insert(at, start)
+                chosen.insert(at, Mention(candidates))
+        return chosen
+
+    def _candidates(self, reading: _Reading, start: int, end: int, number: int) -> tuple[Link, ...]:
+        surface, pattern = reading.text[start:end], self._patterns[number]
+        name = pattern.names[0]
+        if len(pattern.names) == 1 and surface == name.written and pattern.content:  # the common case
+            return (Link(start, end, surface, name.entity_id, pattern.as_written(name)),)
+        written = surface if surface.isascii() else unicodedata.normalize("NFKC", surface)
         best: dict[int, float] = {}
-        for entity_id, alias, is_name in self._names[pattern]:
-            score = _score(surface, alias, start) * (1.0 if is_name else ALIAS)
-            if score > max(best.get(entity_id, 0.0), NO_LINK):
-                best[entity_id] = score
-        degree = self.graph.adjacency.start
-        ranked = sorted(best, key=lambda entity: (-best[entity], degree[entity] - degree[entity + 1], entity))
-        return [Link(start, start + len(surface), surface, entity, best[entity]) for entity in ranked]
+        for name in pattern.names:
+            if not pattern.content:
+                alike = reading.is_capitalised_like(written, start, name.written)
+                score = CAPITALISED_FUNCTION_WORD if alike else FUNCTION_WORD
+                score *= name.factor
+            elif written == name.written:
+                score = pattern.as_written(name)
+            elif written.islower() and reading.has_case and not name.written.islower():
+                score = name.factor * (1.0 - LOWERED / pattern.content)
+            else:
+                score = name.factor * (1.0 - OTHER_CASE / pattern.content)
+            if score > best.get(name.entity_id, NO_LINK):
+                best[name.entity_id] = score
+        ranked: Sequence[int] = list(best)
+        if len(best) > 1:
+            degree = self.graph.adjacency.start
+            ranked = sorted(
+                best, key=lambda entity: (-best[entity], degree[entity] - degree[entity + 1], entity)
+            )
+        return tuple([Link(start, end, surface, entity, best[entity]) for entity in ranked])
 
 
-def _score(surface: str, alias: str, start: int) -> float:
-    """How well a mention that begins at `start` fits a name that it equals after normalisation."""
-    same_case = unicodedata.normalize("NFKC", surface) == unicodedata.normalize("NFKC", alias)
-    if surface.casefold() in FUNCTION_WORDS:
-        return CAPITALISED_FUNCTION_WORD if same_case and start and surface[0].isupper() else FUNCTION_WORD
-    return 1.0 if same_case else CASE_MISMATCH
+class _Reading:
+    """What the case of letters says in one text; looked at only where it matters."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._has_case: bool | None = None
+        self._all_capitals: bool | None = None
+
+    @property
+    def has_case(self) -> bool:
+        """Whether case says something in the text."""
+        if self._has_case is None:
+            self._has_case = has_case(self.text)
+        return self._has_case
+
+    def is_capitalised_like(self, written: str, start: int, name: str) -> bool:
+        """Whether what is written at `start` is like a name, with a capital that is there for the name."""
+        if self._all_capitals is None:
+            self._all_capitals = self.text.isupper() and len(self.text.split()) > 1
+        if self._all_capitals or written == written.lower():
+            return False
+        if _SENTENCE_START.search(self.text[max(0, start - LOOK_BACK) : start]):
+            return written[1:] == name[1:] and written[1:] != written[1:].lower()
+        return written == name
 
 
-def _words(text: str) -> tuple[list[int], list[int], list[str]]:
-    """Return where the words of `text` start and end, and their normalised forms."""
-    matches = list(_WORD.finditer(text))
-    words = [_normalise(match.group()) for match in matches]
-    return [match.start() for match in matches], [match.end() for match in matches], words
+def _portions(texts: Sequence[str]) -> Iterator[list[int]]:
+    """Yield the numbers of texts that are looked at together: ASCII or not, and not too much at once."""
+    for ascii_only in (True, False):
+        portion: list[int] = []
+        size = 0
+        for number, text in enumerate(texts):
+            if text.isascii() is ascii_only:
+                portion.append(number)
+                size += len(text)
+                if size > CHARACTERS_AT_ONCE:
+                    yield portion
+                    portion, size = [], 0
+        if portion:
+            yield portion
 
 
-def _normalise(word: str) -> str:
-    if word.isascii() and word != "`":  # the common case, and the fast one
-        return word.casefold()
-    return unicodedata.normalize("NFKC", word.translate(_SAME)).casefold()
+def _patterns(names: Sequence[Name]) -> Iterator[tuple[bytes, Name]]:
+    """Yield names, normalised, each with the words to look for."""
+    for numbers in _portions([name.written for name in names]):
+        patterns = cut([names[number].written for number in numbers]).haystack.split(BREAK)
+        for number, pattern in zip(numbers, patterns, strict=True):
+            name = names[number]
+            yield pattern, replace(name, written=unicodedata.normalize("NFKC", name.written))
 
 
-def _wrap(word: str) -> str:
-    return f"{_BEGIN}{word}{_END}"
+def _is_meaningful(sign: str) -> bool:
+    """Whether a character makes a name of what it stands in."""
+    return sign.isalnum() or (not sign.isascii() and unicodedata.category(sign)[0] == "S")
 
 
-def _wrapped(text: str) -> Sequence[str]:
-    return [_wrap(word) for word in _words(text)[2]]
+def _content_words(pattern: bytes) -> int:
+    """Count the words that are no function words; of signs alone, one."""
+    words = [word.decode("utf-8", "surrogatepass") for word in pattern.strip(MARK).split(MARK)]
+    words = [word for word in words if any(map(str.isalnum, word))]
+    return sum(word not in FUNCTION_WORDS for word in words) if words else 1
+
+
+def _is_written_like_a_name(surface: str, names: Sequence[Name]) -> bool:
+    """Whether a mention begins with a capital, or is written exactly like a name that has one further on."""
+    if next((sign for sign in surface if sign.isalnum()), "").isupper():
+        return True
+    return surface != surface.lower() and any(surface == name.written for name in names)

@@ -1,12 +1,13 @@
 """Mentions are the longest names that stand in a text as words, with the entities they may refer to."""
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from roots_kg.graph.linking import FUNCTION_WORDS, NO_LINK, Linker
+from roots_kg.graph.linking import FUNCTION_WORDS, NO_LINK, Linker, strongest
 from roots_kg.graph.triples import KnowledgeGraph
 
 
@@ -144,7 +145,7 @@ def test_a_name_that_several_entities_share_gives_them_all_best_first():
 
 def test_an_entity_is_a_candidate_once_however_many_of_its_names_match():
     (mention,) = linker("Q1", "Q2", aliases={"Q1": ["Georgia", "GEORGIA", "georgia"]}).link("in georgia")
-    assert [link.score for link in mention.candidates] == [0.95]
+    assert [link.score for link in mention.candidates] == [pytest.approx(0.9 * 0.95)]
 
 
 def test_a_text_or_a_graph_without_names_gives_no_mentions():
@@ -152,6 +153,131 @@ def test_a_text_or_a_graph_without_names_gives_no_mentions():
     assert linker("Vienna").link("nothing of the kind") == []
     assert Linker(KnowledgeGraph.from_triples([])).link("Vienna") == []
     assert linker(" ", "Vienna").link(" ") == []
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "mentioned"),
+    [
+        (["Directed by John Ford", "John Ford"], "films directed by John Ford", "John Ford"),
+        (["In Hell", "Hell's Kitchen"], "who starred in Hell's Kitchen", "Hell's Kitchen"),
+        (["The Butterfly", "Butterfly"], "the film by the Butterfly director", "Butterfly"),
+        (["The Devil", "House of the Devil"], "The house of the Devil", "house of the Devil"),
+        (["united", "United States"], "the united states", "united states"),
+        (["The House", "House of Cards"], "THE HOUSE OF CARDS", "THE HOUSE"),
+        (["at 10", "10 Years", "top 10"], "now at 10 years", "at 10"),
+        (["iPhone 15", "15 Max"], "the iPhone 15 max", "iPhone 15"),
+    ],
+)
+def test_of_overlapping_names_those_written_like_names_come_first(names, text, mentioned):
+    assert mentioned in mentions(names, text)
+
+
+def test_a_name_in_small_letters_says_less_where_the_text_writes_capitals():
+    link = linker("Austria", "Time Changer", "The Lord of the Rings").link
+    (lower,), (cased,) = link("in austria"), link("in austria, says Jane")
+    assert NO_LINK < cased.best.score < lower.best.score < 1
+    (long,) = link("the lord of the rings, says Jane")
+    assert long.best.score > cased.best.score
+
+
+def test_the_strongest_mention_is_the_one_most_like_a_name_then_the_longest():
+    link = linker("film", "time machine", "Austria", "Time Out").link
+    assert strongest(link("a film about a time machine")).best.text == "time machine"
+    assert strongest(link("the film Time Out")).best.text == "Time Out"
+    assert strongest(link("Austria, Austria")).best.start == 0
+    assert strongest([]) is None
+
+
+@pytest.mark.parametrize(
+    ("alias", "text", "expected"),
+    [
+        ("it", "it is far, and It is late", []),
+        ("It", "I saw it. It was late", []),
+        ("It", 'He read "It" twice', ["It"]),
+        ("US", "tell us, and US troops left", ["US"]),
+        ("US", "US troops left", ["US"]),
+        ("US", "He left. US troops stayed", ["US"]),
+        ("US", "TELL US THE WAY", []),
+        ("us", "US troops", []),
+        ("The Who", "we heard The Who", ["The Who"]),
+        ("The Who", "The Who played", ["The Who"]),
+        ("The Who", "the who and the what", []),
+        ("So What", "so what", []),
+    ],
+)
+def test_an_alias_that_is_a_common_word_is_found_only_where_its_capitals_tell(alias, text, expected):
+    found = linker("Q1", "Q2", aliases={"Q1": ["a name of its own", alias]}).link(text)
+    assert [mention.best.text for mention in found] == expected
+
+
+def test_a_graph_without_names_is_searched_by_its_keys():
+    link = linker("Q42", "http://example.org/Q5", "_:b0").link
+    assert [found.best.entity_id for found in link("is Q42 of http://example.org/Q5 or b0?")] == [0, 1]
+
+
+@pytest.mark.parametrize("alias", ["", " ", "\t\n", "-", "'", "?!", "…", "\u0301", "\u200b"])
+def test_a_name_of_punctuation_alone_is_not_looked_for(alias):
+    graph = KnowledgeGraph.from_triples([("Q1", "r", "Q2")], aliases={"Q1": [alias], "Q2": [alias, "Two"]})
+    found = Linker(graph).link(f"a {alias} - ' ?! … Two Q1 {alias}")
+    assert [mention.best.text for mention in found] == ["Two", "Q1"]
+
+
+def test_two_entities_of_one_name_are_both_candidates():
+    (mention,) = linker("Q1", "Q2", aliases={"Q1": ["Paris"], "Q2": ["Paris"]}).link("to Paris")
+    assert {link.entity_id for link in mention.candidates} == {0, 1}
+
+
+def test_labels_of_rdf_are_found_in_every_language(tmp_path):
+    pytest.importorskip("pyoxigraph")
+    path = tmp_path / "graph.ttl"
+    path.write_text(
+        "@prefix : <http://example.org/> . @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .\n"
+        ":Q40 :capital :Q1741 ; rdfs:label 'Austria'@en, 'Österreich'@de, 'オーストリア'@ja, 'النمسا'@ar .\n"
+        ":Q1741 rdfs:label 'Vienna'@en, 'ウィーン'@ja, 'เวียนนา'@th .\n",
+        encoding="utf-8",
+    )
+    graph = KnowledgeGraph.from_file(path)
+    texts = ["Vienna in Austria", "Wien in Österreich", "オーストリアのウィーンへ", "في النمسا", "ไปเวียนนา"]
+    found = [
+        [graph.name(mention.best.entity_id) for mention in part] for part in Linker(graph).link_all(texts)
+    ]
+    assert found == [["Vienna", "Austria"], ["Austria"], ["Austria", "Vienna"], ["Austria"], ["Vienna"]]
+
+
+def test_a_long_text_with_many_mentions_is_read_to_its_end():
+    names = [f"Town {number}" for number in range(500)]
+    text = ", ".join(names)
+    assert [mention.best.entity_id for mention in linker(*names).link(text)] == list(range(500))
+    long = f"{'It was us in the town of it. ' * 35_000}Town 7{' Ünd' * 20_000}, Town 8"
+    found = linker(*names, "It", "us", "Und").link(long)
+    assert [mention.best.text for mention in found] == ["Town 7", "Town 8"]
+    assert all(long[mention.best.start : mention.best.end] == mention.best.text for mention in found)
+
+
+def test_names_within_names_are_all_read_past():
+    names = [" ".join(["ah"] * count) for count in range(1, 20)]
+    assert [len(mention.best.text.split()) for mention in linker(*names).link("ah " * 1000)] == [19] * 52 + [
+        12
+    ]
+
+
+def test_many_texts_give_what_each_gives_alone():
+    link = linker("Vienna", "New York", "Österreich", "日本", "US")
+    texts = [
+        "Vienna and",
+        "New",
+        "York",
+        "",
+        "Österreich, Vienna",
+        "日本",
+        "the US",
+        " ",
+        "New York \udc80 Vienna",
+    ]
+    together = link.link_all(texts)
+    assert together == [link.link(text) for text in texts]
+    assert list(map(len, together)) == [1, 0, 0, 0, 2, 1, 1, 0, 2]
+    assert link.link_all([]) == []
 
 
 alphabet = "abAB ' ’-.é\u0301国の़ेx\x02\x03_1ßİﬁ\u3099か"
@@ -187,3 +313,55 @@ def test_any_word_is_found_between_spaces_in_either_unicode_form(word, form):
     name, written = unicodedata.normalize("NFC", word), unicodedata.normalize(form, word)
     linked = linker(name, "another name").link(f"1 {written} 2")
     assert [mention.best.text for mention in linked] == [written]
+
+
+def plainly(names, text):
+    """The spans that a linker should find in an ASCII text without function words, by trying all."""
+    words = [
+        (found.start(), found.end(), found.group().replace("`", "'").lower())
+        for found in re.finditer(r"[A-Za-z0-9]+|[^\w\s]|_", text)
+    ]
+    spans = []
+    for first in range(len(words)):
+        for last in range(first, len(words)):
+            inside = [word for _, _, word in words[first : last + 1]]
+            same = [name for name in names if wordlike(name) and plain_words(name) == inside]
+            if same:
+                spans.append((words[first][0], words[last][1], same))
+
+    def precedence(span):
+        surface = text[span[0] : span[1]]
+        capital = next(sign for sign in surface if sign.isalnum()).isupper()
+        like_a_name = capital or (surface in span[2] and surface != surface.lower())
+        return not like_a_name, span[0], -span[1]
+
+    chosen = []
+    for start, end, _ in sorted(spans, key=precedence):
+        if all(end <= other[0] or other[1] <= start for other in chosen):
+            chosen.append((start, end))
+    return sorted(chosen)
+
+
+def plain_words(name):
+    return [word.replace("`", "'").lower() for word in re.findall(r"[A-Za-z0-9]+|[^\w\s]|_", name)]
+
+
+def wordlike(name):
+    return any(sign.isalnum() for sign in name)
+
+
+syllables = st.sampled_from(
+    ["ka", "Ka", "lo", "LO", "x1", " ", " ", "  ", "-", "'", "`", "_", ".", "\n", "\x1c"]
+)
+plain_texts = st.lists(syllables, max_size=14).map("".join)
+
+
+@given(
+    st.lists(plain_texts, min_size=1, max_size=8, unique=True), st.lists(plain_texts, max_size=4), st.data()
+)
+@settings(max_examples=300, deadline=None)
+def test_what_is_found_is_what_trying_all_names_finds(names, texts, data):
+    texts = [f"{text} {data.draw(st.sampled_from(names))} {text}" for text in texts]
+    found = linker(*names).link_all([*texts, *names])
+    for text, mentions_ in zip([*texts, *names], found, strict=True):
+        assert [(m.best.start, m.best.end) for m in mentions_] == plainly(names, text)
