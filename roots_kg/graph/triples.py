@@ -234,6 +234,10 @@ class KnowledgeGraph:
         head, tail = int(self.head_id[index]), int(self.tail_id[index])
         return self.label(head), self.relations[self.relation_id[index]], self.label(tail)
 
+    def opposite(self, direction: int) -> int:
+        """Return the direction that walks the same edges the other way."""
+        return (direction + self.num_relations) % (2 * self.num_relations)
+
     @cached_property
     def adjacency(self) -> Adjacency:
         """The edges around every entity."""
@@ -241,8 +245,9 @@ class KnowledgeGraph:
         neighbour = np.concatenate([self.tail_id, self.head_id])
         direction = np.concatenate([self.relation_id, self.relation_id + self.num_relations])
         triple = np.tile(np.arange(len(self)), 2)
-        order = np.lexsort((triple, neighbour, direction, owner))
-        start = np.searchsorted(owner[order], np.arange(self.num_entities + 1))
+        # the sort is stable, and so leaves triples in order; the owner and the direction fit one number
+        order = np.lexsort((neighbour, owner * (2 * self.num_relations) + direction))
+        start = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=self.num_entities))])
         return Adjacency(start, neighbour[order], direction[order], triple[order])
 
     @cached_property
