@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from roots_kg.adaptation.heads.base import Head, Prediction
-from roots_kg.fusion.encoder import EncodedTexts
+from roots_kg.fusion.encoder import EncodedTexts, LinkedText, Text
 from roots_kg.graph.triples import KnowledgeGraph
 
-__all__ = ["Evidence", "Explanation", "LinkShown", "TokenGate", "explain_predictions"]
+__all__ = ["Evidence", "Explanation", "Inferred", "LinkShown", "TokenGate", "explain_predictions"]
 
 MEASURED = 12
 
@@ -55,6 +55,19 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Inferred:
+    """A triple that an answer used and that the graph does not hold.
+
+    Args:
+        triple: head, relation and tail, by name.
+        weight: how much of the score went through it.
+    """
+
+    triple: tuple[str, str, str]
+    weight: float
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A prediction with what led to it.
 
@@ -66,6 +79,7 @@ class Explanation:
         links: the mentions found in the text.
         evidence: the triples used, the one whose removal changes most first.
         gates: how much knowledge each token let in; empty without links.
+        inferred: triples that were used as if the graph held them.
     """
 
     text: str
@@ -75,11 +89,12 @@ class Explanation:
     links: tuple[LinkShown, ...]
     evidence: tuple[Evidence, ...]
     gates: tuple[TokenGate, ...]
+    inferred: tuple[Inferred, ...] = ()
 
 
 class _Encode(Protocol):
     def __call__(
-        self, texts: Sequence[str], without: Sequence[Collection[int]] | None = None
+        self, texts: Sequence[Text], without: Sequence[Collection[int]] | None = None
     ) -> EncodedTexts: ...
 
 
@@ -101,6 +116,7 @@ def explain_predictions(
     """
     explanations = []
     for index, (text, prediction) in enumerate(zip(encoded.texts, predictions, strict=True)):
+        known = LinkedText(text, tuple(encoded.mentions[index]))
         explanations.append(
             Explanation(
                 text,
@@ -108,17 +124,18 @@ def explain_predictions(
                 prediction.probability,
                 tuple((head.display(value), probability) for value, probability in prediction.ranked),
                 _links(graph, encoded, index),
-                () if graph is None else _evidence(head, encode, graph, text, prediction),
+                () if graph is None else _evidence(head, encode, graph, known, prediction),
                 tuple(
                     TokenGate(start, end, text[start:end], gate) for start, end, gate in encoded.gates[index]
                 ),
+                () if graph is None else _inferred(graph, prediction),
             )
         )
     return explanations
 
 
 def _evidence(
-    head: Head, encode: _Encode, graph: KnowledgeGraph, text: str, prediction: Prediction
+    head: Head, encode: _Encode, graph: KnowledgeGraph, text: Text, prediction: Prediction
 ) -> tuple[Evidence, ...]:
     measured = prediction.evidence[:MEASURED]
     if not measured:
@@ -130,6 +147,13 @@ def _evidence(
         for (triple, weight), part in zip(measured, parts, strict=True)
     ]
     return tuple(sorted(evidence, key=lambda item: -item.effect))
+
+
+def _inferred(graph: KnowledgeGraph, prediction: Prediction) -> tuple[Inferred, ...]:
+    return tuple(
+        Inferred((graph.label(head_id), graph.relations[relation_id], graph.label(tail_id)), weight)
+        for head_id, relation_id, tail_id, weight in prediction.inferred
+    )
 
 
 def _links(graph: KnowledgeGraph | None, encoded: EncodedTexts, index: int) -> tuple[LinkShown, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from roots_kg.graph.triples import Ids, KnowledgeGraph
 
-__all__ = ["Paths", "find_chain", "walk"]
+__all__ = ["Paths", "affordable", "edges_around", "neighbours", "walk"]
 
 MAX_EDGES = 100_000
 
@@ -41,10 +41,10 @@ def walk(
     start: int,
     hops: int,
     *,
-    allowed: Sequence[Ids | None] | None = None,
+    returns: bool = False,
     without: Collection[int] = (),
 ) -> Paths:
-    """Follow every path from an entity; walks that come back to it end there and are dropped.
+    """Follow every path from an entity.
 
     Where a hop would look at more than `MAX_EDGES` edges, the walks of least mass are given up.
 
@@ -52,7 +52,7 @@ def walk(
         graph: the graph.
         start: the entity.
         hops: H, the longest path.
-        allowed: for each hop, the directions that may be taken, None for all; None allows all at every hop.
+        returns: whether walks may come back to the entity; otherwise those that do are dropped.
         without: triples to treat as absent.
     """
     directions = np.full((1, hops), -1, dtype=np.int64)
@@ -60,21 +60,18 @@ def walk(
     mass: NDArray[np.float64] = np.ones(1)
     found: list[tuple[Ids, Ids, Ids, NDArray[np.float64]]] = []
     for hop in range(hops):
-        kept = _affordable(graph, entity, mass)
+        kept = affordable(graph, entity, mass)
         path, entity, mass = path[kept], entity[kept], mass[kept]
-        owner, edge = _edges(graph, entity)
+        owner, edge = edges_around(graph, entity)
         adjacency = graph.adjacency
-        keep = np.ones(len(edge), dtype=bool)
-        if allowed is not None and (directions_here := allowed[hop]) is not None:
-            keep &= np.isin(adjacency.direction[edge], directions_here)
         if without:
-            keep &= ~np.isin(adjacency.triple[edge], list(without))
-        owner, edge = owner[keep], edge[keep]
+            keep = ~np.isin(adjacency.triple[edge], list(without))
+            owner, edge = owner[keep], edge[keep]
         direction, neighbour = adjacency.direction[edge], adjacency.neighbour[edge]
         width = 2 * graph.num_relations
         _, group, count = np.unique(owner * width + direction, return_inverse=True, return_counts=True)
         moved = mass[owner] / count[group]
-        stays_away = neighbour != start
+        stays_away = (neighbour != start) | returns
         taken, neighbour, moved = (
             (path[owner] * width + direction)[stays_away],
             neighbour[stays_away],
@@ -96,43 +93,7 @@ def walk(
     )
 
 
-def find_chain(
-    graph: KnowledgeGraph, start: int, directions: Sequence[int], end: int, without: Collection[int] = ()
-) -> list[int]:
-    """Return the triples of one walk from `start` along `directions` to `end`, or [] if there is none.
-
-    Like `walk`, it never comes back to `start`. Of several, the one whose entities have the lowest ids.
-    """
-    return _chain(graph, start, directions, end, frozenset(without), start)
-
-
-def _chain(
-    graph: KnowledgeGraph,
-    here: int,
-    directions: Sequence[int],
-    end: int,
-    without: Collection[int],
-    start: int,
-) -> list[int]:
-    if not directions:
-        return []
-    adjacency = graph.adjacency
-    first, last = adjacency.start[here], adjacency.start[here + 1]
-    for position in range(
-        *(first + np.searchsorted(adjacency.direction[first:last], [directions[0], directions[0] + 1]))
-    ):
-        triple, neighbour = int(adjacency.triple[position]), int(adjacency.neighbour[position])
-        if triple in without or neighbour == start:
-            continue
-        if len(directions) == 1:
-            if neighbour == end:
-                return [triple]
-        elif rest := _chain(graph, neighbour, directions[1:], end, without, start):
-            return [triple, *rest]
-    return []
-
-
-def _edges(graph: KnowledgeGraph, entity: Ids) -> tuple[Ids, Ids]:
+def edges_around(graph: KnowledgeGraph, entity: Ids) -> tuple[Ids, Ids]:
     """Return, for every edge around each of some entities, the position of its owner and of the edge."""
     start = graph.adjacency.start
     count = start[entity + 1] - start[entity]
@@ -141,9 +102,17 @@ def _edges(graph: KnowledgeGraph, entity: Ids) -> tuple[Ids, Ids]:
     return owner, start[entity][owner] + within
 
 
-def _affordable(graph: KnowledgeGraph, entity: Ids, mass: NDArray[np.float64]) -> Ids:
+def affordable(graph: KnowledgeGraph, entity: Ids, mass: NDArray[np.float64]) -> Ids:
     """Return the positions of the heaviest walks, in order, that together look at `MAX_EDGES` edges."""
     start = graph.adjacency.start
     order = np.argsort(-mass, kind="stable")
     edges = np.cumsum(start[entity[order] + 1] - start[entity[order]])
     return np.sort(order[: max(1, int(np.searchsorted(edges, MAX_EDGES, "right")))])
+
+
+def neighbours(graph: KnowledgeGraph, entity: int, direction: int) -> Ids:
+    """Return where the edges of an entity in one direction lead, ascending."""
+    adjacency = graph.adjacency
+    first, last = adjacency.start[entity], adjacency.start[entity + 1]
+    begin, end = first + np.searchsorted(adjacency.direction[first:last], [direction, direction + 1])
+    return adjacency.neighbour[begin:end]

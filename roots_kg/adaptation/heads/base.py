@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import TaskError, nearest
-from roots_kg.fusion.encoder import EncodedTexts, Knowledge
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge, Text
 
 __all__ = ["Encode", "Example", "Head", "Prediction"]
 
-Encode = Callable[[Sequence[str]], EncodedTexts]
+
+class Encode(Protocol):
+    """Texts to layers 1 and 2; where texts are not `read`, there are links and questions, but no features."""
+
+    def __call__(self, texts: Sequence[Text], *, read: bool = True) -> EncodedTexts: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Example:
         record: the line it came from, for messages.
     """
 
-    text: str
+    text: Text
     target: Any
     record: Record
 
@@ -43,12 +47,14 @@ class Prediction:
         probability: of `value`, in [0, 1].
         ranked: the best answers with their probabilities, best first, `value` in front.
         evidence: triples that may have led to it, most weighty first, with their weights.
+        inferred: triples that led to it and are not in the graph: head, relation and tail ids, and weights.
     """
 
     value: str
     probability: float
     ranked: tuple[tuple[str, float], ...]
     evidence: tuple[tuple[int, float], ...] = field(default=())
+    inferred: tuple[tuple[int, int, int, float], ...] = field(default=())
 
 
 class Head(nn.Module, ABC):
@@ -73,6 +79,12 @@ class Head(nn.Module, ABC):
     reads_fusion: ClassVar[bool] = True
     """Whether the head reads what fusion gives: `knowledge`, `attention` and `gates` of the encoded texts."""
 
+    reads_vectors: ClassVar[bool] = False
+    """Whether what the head learns depends on the graph's TransE vectors by another way than fusion."""
+
+    reads_texts: ClassVar[bool] = True
+    """Whether the head reads `features` of the texts that it predicts for."""
+
     reads_questions: ClassVar[bool] = False
     """Whether the head reads `questions` of the encoded texts."""
 
@@ -91,6 +103,14 @@ class Head(nn.Module, ABC):
             raise TaskError(f"the head {task.head!r} needs a graph", hint="name one with `--knowledge`")
         if self.metric_names:
             self._check_metrics(self.metric_names)
+
+    def text(self, record: Record) -> Text:
+        """Read what a line says to predict from, whether or not it says what is right.
+
+        Raises:
+            TaskError: if the line lacks something or does not fit the head.
+        """
+        return record.text("text")
 
     @abstractmethod
     def example(self, record: Record) -> Example:

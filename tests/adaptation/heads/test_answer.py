@@ -1,6 +1,7 @@
 from functools import partial
 
 import pytest
+import torch
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.answer import NOTHING, AnswerHead
@@ -186,3 +187,87 @@ def test_shots_are_drawn_in_all(make, read, examples):
     found = read(head, examples.questions.train)
     assert len(head.sample(found, 7, 0)) == 7
     assert len(head.sample(found, 10_000, 0)) == len(found)
+
+
+def test_a_given_topic_is_what_the_question_is_about(fitted, encode, read):
+    head, _ = fitted
+    records = [
+        {"text": "In which country is Kalmar?", "answers": ["Peru"], "topic": "Cusco"},
+        {"text": "In which country is KALMAR or Cusco?", "answers": ["Sweden"], "topic": "Kalmar"},
+    ]
+    unnamed, named = (example.text for example in read(head, records))
+    assert [(link.start, link.end) for mention in unnamed.mentions for link in mention.candidates] == [(0, 0)]
+    assert [mention.best.text for mention in named.mentions] == ["KALMAR"]
+    assert answers(head, encode, [unnamed, named]) == ["Peru", "Sweden"]
+
+
+def test_a_topic_that_the_graph_does_not_have_is_an_error_that_names_the_line(make, read):
+    records = [{"text": "Where is Lund?", "answers": ["Sweden"], "topic": "Lundd"}]
+    with pytest.raises(TaskError, match=r"train\.jsonl:1: the graph has no entity 'Lundd'.*'Lund'"):
+        read(make(), records)
+
+
+def test_paths_come_back_to_their_topic_if_training_questions_do(make, read, encode):
+    spouses = [("Ann", "Bob"), ("Cid", "Dee"), ("Eve", "Fay"), ("Gil", "Hal")]
+    records = [
+        {"text": f"Who is the spouse of the spouse of {one}?", "answers": [one], "topic": one}
+        for one, _ in spouses[:3]
+    ]
+    triples = [(one, "spouse", other) for one, other in spouses] + [("Ann", "lives_in", "Rome")]
+    graph = KnowledgeGraph.from_triples(triples)
+    knowledge = Knowledge(GraphBundle(graph, TransE(graph.num_entities, 2, 4), TransEConfig(dimension=4)))
+    head = make.func(TASK, 384, knowledge)
+    head.fit(read(head, records), encode, FewShotConfig())
+    assert head.returns
+    (last,) = read(head, [{**records[0], "answers": ["Gil"], "topic": "Gil"}])
+    assert answers(head, encode, [last.text]) == ["Gil"]
+
+
+@pytest.fixture(scope="module")
+def incomplete(make, read, encode, triples):
+    """A head fitted to questions about towns, a part of which the graph does not place in any country."""
+    towns = [(head, tail) for head, relation, tail in triples if relation == "located_in"]
+    kept = [triple for triple in triples if triple[1] != "located_in" or triple[0] not in dict(towns[::3])]
+    kept += [(town, "twin_of", town) for town, _ in towns[::3]]
+    graph = KnowledgeGraph.from_triples(kept)
+    transe = TransE(graph.num_entities, graph.num_relations, 8, generator=torch.Generator().manual_seed(0))
+    table, relation = transe.entity.weight.data, transe.relation.weight.data[graph.relation("located_in")]
+    for town, country in towns:
+        table[graph.entity_id(town)] = table[graph.entity_id(country)] - relation
+    knowledge = Knowledge(GraphBundle(graph, transe.requires_grad_(False), TransEConfig(dimension=8)))
+    head = make.func(TASK, 384, knowledge)
+    records = [
+        {"text": f"In which country is {town}?", "answers": [country], "topic": town} for town, country in towns
+    ]
+    missing, there = records[::3], [record for index, record in enumerate(records) if index % 3]
+    told = head.fit(read(head, [*missing[1:], *there]), encode, FewShotConfig())
+    return head.eval(), told, missing[0]
+
+
+def test_where_the_graph_lacks_edges_they_are_completed_and_said_to_be_inferred(incomplete, read, encode):
+    head, told, asked = incomplete
+    assert told["missing_edges_completed"]
+    (example,) = read(head, [asked])
+    (found,) = head.decode(encode([example.text]))
+    assert found.value == asked["answers"][0]
+    assert not found.evidence
+    ((one, relation, other, weight),) = found.inferred
+    assert (head.graph.entities[one], head.graph.relations[relation]) == (asked["topic"], "located_in")
+    assert head.graph.entities[other] == found.value
+    assert 0 < weight <= 1
+
+
+def test_a_completing_head_is_restored_as_it_was(incomplete, read, encode, make):
+    head, _, asked = incomplete
+    restored = make.func(TASK, 384, head.knowledge, head.settings())
+    restored.load_state_dict(head.state_dict())
+    (example,) = read(head, [asked])
+    encoded = encode([example.text])
+    assert restored.decode(encoded)[0].value == head.decode(encoded)[0].value
+    assert torch.allclose(restored(encoded), head(encoded), atol=1e-3)
+
+
+def test_a_graph_that_holds_what_is_asked_is_not_completed(fitted):
+    head, told = fitted
+    assert head.completion is None
+    assert not told["missing_edges_completed"]
