@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from roots_kg.cli import adapt, evaluate, export, generate, init, kg, predict, pretrain, tasks, tokenizer
+from roots_kg.cli import (
+    adapt,
+    evaluate,
+    export,
+    generate,
+    init,
+    kg,
+    predict,
+    pretrain,
+    report,
+    tasks,
+    tokenizer,
+    train,
+)
 from roots_kg.errors import RootsError
 
 __all__ = ["app", "main"]
@@ -25,7 +38,9 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("report")(report.report)
 app.command("pretrain")(pretrain.pretrain)
+app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.command("export")(export.export)
 app.add_typer(tasks.app, name="tasks")

@@ -15,13 +15,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["JsonOption", "PrecisionOption", "figures", "print_json", "progress_bar", "table"]
+__all__ = [
+    "JsonOption",
+    "PrecisionOption",
+    "ProjectOption",
+    "figures",
+    "print_json",
+    "progress_bar",
+    "table",
+]
 
 PIPED_WIDTH = 100
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 PrecisionOption = Annotated[
     Literal["float32", "int8"] | None,
     typer.Option(help="Read texts in these numbers; int8 is faster.  [default: the model's own]"),
+]
+ProjectOption = Annotated[
+    bool,
+    typer.Option(
+        "--project-knowledge",
+        help="Move the vectors of --knowledge, from another training, to those that the model knows.",
+    ),
 ]
 
 

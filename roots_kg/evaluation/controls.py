@@ -6,15 +6,16 @@ import copy
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from roots_kg.fusion.encoder import EncodedTexts, KnowledgeEncoder
+from roots_kg.fusion.encoder import EncodedTexts, KnowledgeEncoder, Text
 from roots_kg.graph.store import GraphBundle
 
-__all__ = ["RandomKnowledge", "shuffled_graph"]
+__all__ = ["RandomKnowledge", "random_vectors", "shuffled_graph"]
 
 
 def shuffled_graph(bundle: GraphBundle, seed: int) -> GraphBundle:
@@ -40,6 +41,21 @@ def shuffled_graph(bundle: GraphBundle, seed: int) -> GraphBundle:
     return replace(bundle, graph=wrong, transe=transe.eval().requires_grad_(False))
 
 
+def random_vectors(bundle: GraphBundle, seed: int) -> GraphBundle:
+    """Return the graph with the vector of each entity and relation exchanged for a random one of its length.
+
+    Args:
+        bundle: the true graph; its triples stay as they are.
+        seed: of the vectors.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    transe = copy.deepcopy(bundle.transe)
+    for table in transe.parameters():
+        noise = functional.normalize(torch.randn(table.shape, generator=generator), dim=1)
+        table.data = table.data.norm(dim=1, keepdim=True) * noise
+    return replace(bundle, transe=transe.eval().requires_grad_(False))
+
+
 class RandomKnowledge(KnowledgeEncoder):
     """Layers 1 and 2 with each text's knowledge vector exchanged for a random one of the same length.
 
@@ -48,14 +64,12 @@ class RandomKnowledge(KnowledgeEncoder):
 
     def forward(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Text],
         without: Sequence[Collection[int]] | None = None,
-        *,
-        fuse: bool = True,
-        ask: bool = False,
+        **options: Any,
     ) -> EncodedTexts:
         """Encode texts; see `KnowledgeEncoder.forward`."""
-        encoded = super().forward(texts, without, fuse=fuse, ask=ask)
+        encoded = super().forward(texts, without, **options)
         lengths = encoded.knowledge.norm(dim=1, keepdim=True)
         rows = []
         for text in encoded.texts:

@@ -23,6 +23,7 @@ VERBS = [
     ("predict",),
     ("export",),
     ("pretrain",),
+    ("train",),
     ("generate",),
     ("tasks", "list"),
 ]

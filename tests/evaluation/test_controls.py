@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from roots_kg.evaluation.controls import RandomKnowledge, shuffled_graph
+from roots_kg.evaluation.controls import RandomKnowledge, random_vectors, shuffled_graph
 
 TEXTS = ["The parcel to Graz never arrived.", "Nothing is known here.", "From Bergen to Cusco", ""]
 
@@ -63,3 +63,14 @@ def test_random_knowledge_depends_on_the_text_and_nothing_else(random_layers):
     together, alone = random_layers(TEXTS).knowledge, random_layers(TEXTS[2:3]).knowledge
     torch.testing.assert_close(together[2:3], alone)
     assert not torch.allclose(together[0], together[2])
+
+
+def test_random_vectors_are_as_long_as_the_true_ones_and_the_triples_stay(bundle):
+    random = random_vectors(bundle, seed=0)
+    assert random.graph is bundle.graph
+    for true, wrong in zip(bundle.transe.parameters(), random.transe.parameters(), strict=True):
+        torch.testing.assert_close(wrong.norm(dim=1), true.norm(dim=1))
+        assert not torch.allclose(wrong, true)
+    again, other = random_vectors(bundle, seed=0), random_vectors(bundle, seed=1)
+    assert torch.equal(again.transe.entity.weight, random.transe.entity.weight)
+    assert not torch.equal(other.transe.entity.weight, random.transe.entity.weight)

@@ -1,0 +1,183 @@
+"""`roots report`: whether a model's graph helps, by every test of it that there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roots_kg.cli.code import TaskCodeOption, trust_code_of
+from roots_kg.cli.output import (
+    JsonOption,
+    PrecisionOption,
+    ProjectOption,
+    figures,
+    print_json,
+    progress_bar,
+    table,
+)
+from roots_kg.errors import TaskError, UsageError
+from roots_kg.workspace import Workspace
+
+if TYPE_CHECKING:
+    from roots_kg.adaptation.task import Task
+    from roots_kg.evaluation.report import KnowledgeReport
+
+
+def report(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `roots adapt` wrote.")],
+    test: Annotated[Path, typer.Option(help="Labelled examples, JSONL.")],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="The task to draw support sets from: a folder, or a name under tasks/; default: the model's."
+        ),
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(
+            help="Examples of each class in a support set (in all, for heads without classes); default: all."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many support sets to draw.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first draw; the next ones follow.")] = 0,
+    evidence_sample: Annotated[
+        int, typer.Option(help="Of how many predictions to check the evidence, at most.")
+    ] = 200,
+    html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Also write a page.")] = None,
+    knowledge: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
+    ] = None,
+    project_knowledge: ProjectOption = False,
+    precision: PrecisionOption = None,
+    task_code: TaskCodeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what a model's graph is worth: the knowledge report.
+
+    The task is learned anew with the graph, without it, with a shuffled graph, with random vectors, and with
+    the triples written in front of the text, on the same support sets. Then come entities that no support
+    example mentions, what training gives away, and the evidence, checked by deleting it.
+
+    Example: roots report runs/routing --test tasks/region_routing/test.jsonl --shots 5 --html report.html
+    """
+    from roots_kg.adaptation.task import read_records
+    from roots_kg.evaluation.report import knowledge_report, work
+    from roots_kg.evaluation.report_page import write_page
+    from roots_kg.model import RootsModel
+
+    if html is not None:
+        _check_page(html, model, test)
+    records = read_records(test)
+    trust_code_of(task_code)
+    loaded = RootsModel.from_pretrained(
+        model, knowledge=knowledge, project=project_knowledge, precision=precision
+    )
+    chosen = _task(task, loaded.head.task if loaded.head else None)
+    with progress_bar("texts", work(len(records), evidence_sample)) as advance:
+        found = knowledge_report(
+            loaded,
+            chosen,
+            records,
+            shots=shots,
+            seeds=seeds,
+            seed=seed,
+            evidence_sample=evidence_sample,
+            progress=advance,
+        )
+    if as_json:
+        paths = {"model": model, "test": test, **({"html": html} if html is not None else {})}
+        print_json({**found.to_json(), **paths, "seed": seed})
+    else:
+        _print(found, test)
+    if html is not None:
+        write_page(found, html, model=str(model), test=str(test))
+        if not as_json:
+            print(f"\nThe page is {html}")
+
+
+def _check_page(html: Path, model: Path, test: Path) -> None:
+    """Refuse a page that would take the place of something else, before any work is done."""
+    if html.is_dir():
+        raise UsageError("this is a folder", path=html, hint="name a file to write the page to")
+    if html.resolve() == test.resolve():
+        raise UsageError("this file holds the test examples", path=html, hint="name another file")
+    if model.resolve() in html.resolve().parents:
+        raise UsageError("this lies in the model that is being judged", path=html, hint="name another place")
+
+
+def _task(named: str | None, own: Task | None) -> Task:
+    """Return the task to draw support sets from: the named one, or that of the model's name."""
+    from roots_kg.adaptation.task import Task
+
+    workspace = Workspace.find()
+    if named is not None:
+        return Task.load(workspace.task_folder(named))
+    if own is None:
+        raise UsageError("the model has no task yet", hint="adapt it first, with `roots adapt`")
+    try:
+        return Task.load(workspace.task_folder(own.name))
+    except TaskError as error:
+        raise UsageError(
+            f"the task {own.name!r}, which the model was adapted to, is not in this workspace",
+            hint="name its folder with `--task`",
+        ) from error
+
+
+def _print(found: KnowledgeReport, test: Path) -> None:
+    from roots_kg.evaluation.conditions import GRAPH, TITLES
+    from roots_kg.evaluation.verdict import number, points
+
+    metric, metrics = found.metric, list(found.saved[GRAPH])
+    names = [name.replace("_", " ") for name in metrics]
+    print(f"{found.verdict}\n")
+    size = f"{found.support[0]:,}" if len(set(found.support)) == 1 else f"about {found.support[0]:,}"
+    print(f"{found.task} ({found.head}), {test}: {found.n:,} examples, {found.seconds:.1f} s")
+    draws = f"{len(found.support)} draw{'s' if len(found.support) > 1 else ''}"
+    print(f"learned anew from {draws} of {size} training examples; {found.interval}\n")
+    rows = []
+    for result in found.conditions:
+        scores = result.scores
+        shown = [number(scores[name] if scores else None) for name in metrics]
+        rows.append([TITLES[result.name], *shown, points(result.gain[metric]) if result.gain else "–"])
+    table("conditions", ["learned with", *names, "graph minus this"], rows)
+    for result in found.conditions:
+        if result.note:
+            print(f"{TITLES[result.name]}: {result.note}")
+    print()
+    titles = ("with its graph", "graph switched off")
+    saved = zip(titles, found.saved.values(), strict=True)
+    table(
+        "the model as saved",
+        ["asked", *names],
+        [[title, *(scores[name] for name in metrics)] for title, scores in saved],
+    )
+    print()
+    parts = found.parts
+    rows = [["(examples)", *(f"{n:,.4g}" for _, n, _ in parts)]]
+    for name, title in TITLES.items():
+        each = (scores[name] for _, _, scores in parts)
+        rows.append([title, *(number(scores[metric] if scores else None) for scores in each)])
+    table(f"{metric.replace('_', ' ')} on parts", ["learned with", *(title for title, _, _ in parts)], rows)
+    print()
+    leakage = found.leakage
+    figures(
+        f"given away by {leakage.training:,} training examples",
+        {title: _share(*counts) for title, counts in leakage.counts.items()},
+    )
+    print()
+    check = found.deletion
+    if not check.heaviest.tried:
+        print("evidence: no prediction cites a triple")
+        return
+    rows = []
+    for title, deleted in check.by_title.items():
+        fall = points(deleted.fall) if deleted.fall else "–"
+        rows.append([title, _share(deleted.changed, deleted.tried), number(deleted.share), fall])
+    columns = ["deleted", "answers changed", "share", "fall of the answer's probability"]
+    table(f"evidence: {check.with_evidence:,} predictions cite a triple", columns, rows)
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} of {total:,}{f' ({count / total:.1%})' if total else ''}"
