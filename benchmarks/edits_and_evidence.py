@@ -1,10 +1,11 @@
 """Does an answer follow the graph? 200 facts of MetaQA changed after training; cited triples taken away.
 
-The model is adapted to the one-hop dev questions and never again. Edits: 200 facts that answer a test question with
-one right answer get another tail of the same relation, through `remove_triples` and `add_triples`. A question is
-about an edit if it asks for the relation, either way, of its head, its old or its new tail; it follows the edit if
-it is answered by the new tail. Evidence: for answers that a single triple cites, that triple is left out, and so is
-a random other triple around the topic. An answer has a single path if no other triple joins it and the topic.
+The model is adapted to the one-hop dev questions and never again. Edits: 200 facts that answer a test
+question with one right answer get another tail of the same relation, through `remove_triples` and
+`add_triples`. A question is about an edit if it asks for the relation, either way, of its head, its old or
+its new tail; it follows the edit if it is answered by the new tail. Evidence: for answers that a single
+triple cites, that triple is left out, and so is a random other triple around the topic. An answer has a
+single path if no other triple joins it and the topic.
 
     python benchmarks/edits_and_evidence.py --data DIR [--json]
 """

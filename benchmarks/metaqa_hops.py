@@ -1,9 +1,9 @@
 """MetaQA over one to three hops: with the topic given, from the raw text, and with half of the graph removed.
 
 Trained on the dev questions only; the test questions are used once. From the raw text, one model answers all
-three kinds and is not told which a question is. With half of the triples removed (fixed seed, entities kept), one
-model is trained on the dev questions of all three kinds, and judged with and without completion of missing edges.
-CPU seconds are those of adapting, encoding included; TransE is trained before.
+three kinds and is not told which a question is. With half of the triples removed (fixed seed, entities kept),
+one model is trained on the dev questions of all three kinds, and judged with and without completion of
+missing edges. CPU seconds are those of adapting, encoding included; TransE is trained before.
 
     python benchmarks/metaqa_hops.py --data DIR [--json]
 """

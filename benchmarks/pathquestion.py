@@ -1,7 +1,7 @@
 """PathQuestion split by subject: whole graph and half, beside the nearest labelled question.
 
-A question is test when int(sha1(subject), 16) % 5 == 0, so that no test subject is seen in training. The gold path
-in the data is never read. Seeds draw the half that is kept and start TransE.
+A question is test when int(sha1(subject), 16) % 5 == 0, so that no test subject is seen in training. The gold
+path in the data is never read. Seeds draw the half that is kept and start TransE.
 
     python benchmarks/pathquestion.py --data DIR [--json]
 """

@@ -1,4 +1,4 @@
-"""What the question-answering benchmarks share: reading MetaQA and PathQuestion, graphs with half their triples."""
+"""What the question-answering benchmarks share: MetaQA, PathQuestion, graphs with half their triples."""
 
 from __future__ import annotations
 

@@ -8,13 +8,20 @@ vector is taken out of its prototype before the example is judged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from roots_kg.fusion.augmentation import (
+    Linked,
+    augmented_loss,
+    make_augmentation,
+    require_augmentation,
+)
 from roots_kg.threads import one_thread
 
 __all__ = ["FewShotConfig", "LinearFit", "Trust", "choose_trust", "features", "fit_linear"]
@@ -22,6 +29,9 @@ __all__ = ["FewShotConfig", "LinearFit", "Trust", "choose_trust", "features", "f
 
 ROUNDING = 1e-4
 """A sum of vectors of length 1 that is shorter than this is taken for zero."""
+
+AUGMENTED_FITS = 2
+"""How often virtual examples are made anew, each time with the model that was fitted last."""
 
 TEMPERATURES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """What cosines are multiplied by when leave-one-out judges them; 0 knows nothing and never errs by much."""
@@ -38,6 +48,8 @@ class FewShotConfig:
         name_weights: the candidates for how much label names count beside prototypes; the first wins ties.
         knowledge_weights: the candidates for the graph's share in a cosine, from 0 to below 1; the text has
             the rest.
+        augmentation: how virtual examples are made of those with knowledge, see
+            `roots_kg.fusion.augmentation`.
     """
 
     scale: float = 16.0
@@ -45,8 +57,10 @@ class FewShotConfig:
     steps: int = 10
     name_weights: tuple[float, ...] = (0.5, 0.25, 0.75, 0.0, 1.0)
     knowledge_weights: tuple[float, ...] = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8)
+    augmentation: str = "none"
 
     def __post_init__(self) -> None:
+        require_augmentation(self.augmentation)
         if not all(0 <= weight < 1 for weight in self.knowledge_weights) or 0 not in self.knowledge_weights:
             raise ValueError("knowledge_weights must hold 0, and only numbers from 0 to below 1")
 
@@ -161,31 +175,48 @@ def choose_trust(
     return choice, text_only
 
 
-def fit_linear(inputs: Tensor, labels: Tensor, start: Tensor, config: FewShotConfig) -> LinearFit:
+def fit_linear(
+    inputs: Tensor, labels: Tensor, start: Tensor, config: FewShotConfig, knowledge_size: int = 0
+) -> LinearFit:
     """Fit a linear classifier by regularised L-BFGS, on one thread.
 
-    Minimises the mean cross-entropy of scale · (x Wᵀ + b) plus λ/N · ‖W − W₀‖².
+    Minimises the mean cross-entropy of scale · (x Wᵀ + b) plus λ/N · ‖W − W₀‖². With an augmentation, virtual
+    examples are made with the fitted model, whose knowledge part is another and whose text part is the same,
+    and it is fitted anew, from W₀ on and with as many steps, to both.
 
     Args:
         inputs: (B, d) features.
         labels: (B,) classes.
         start: W₀, (N, d).
-        config: the scale, λ and the number of steps.
+        config: the scale, λ, the number of steps and the augmentation.
+        knowledge_size: b, how many of the last features are knowledge; without any nothing is augmented.
     """
-    weight = start.clone().requires_grad_()
-    bias = start.new_zeros(len(start)).requires_grad_()
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=config.steps, line_search_fn="strong_wolfe")
+    text, knowledge = (
+        inputs[:, : inputs.shape[1] - knowledge_size],
+        inputs[:, inputs.shape[1] - knowledge_size :],
+    )
+    linked = Linked(knowledge, labels)
+    length = knowledge.norm(dim=1, keepdim=True)
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        fit = functional.cross_entropy(config.scale * (inputs @ weight.T + bias), labels)
-        total = fit + config.regularisation / len(start) * (weight - start).square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
+    def plain(weight: Tensor, bias: Tensor) -> Tensor:
+        return functional.cross_entropy(config.scale * (inputs @ weight.T + bias), labels)
+
+    def loss(examples: Linked, weight: Tensor, bias: Tensor) -> Tensor:
+        both = torch.cat([text, length * functional.normalize(examples.vectors, dim=1)], dim=1)
+        return functional.cross_entropy(config.scale * (both @ weight.T + bias), examples.targets)
+
+    def augmented(weight: Tensor, bias: Tensor, virtual: Linked) -> Tensor:
+        return augmented_loss(partial(loss, weight=weight, bias=bias), linked, virtual)
 
     with one_thread(), torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return LinearFit(weight.detach(), bias.detach())
+        fitted = _minimise(plain, start, config)
+        augmentation = make_augmentation(config.augmentation)
+        for _ in range(AUGMENTED_FITS if knowledge.any() else 0):
+            virtual = augmentation.virtual(linked, partial(loss, weight=fitted.weight, bias=fitted.bias))
+            if virtual is None:
+                break
+            fitted = _minimise(partial(augmented, virtual=virtual), start, config)
+    return fitted
 
 
 def sample_support(labels: Sequence[str], shots: int, seed: int) -> list[int]:
@@ -209,6 +240,23 @@ def sample_support(labels: Sequence[str], shots: int, seed: int) -> list[int]:
         order = torch.randperm(len(members), generator=generator)[:shots]
         chosen += [members[position] for position in order.tolist()]
     return sorted(chosen)
+
+
+def _minimise(loss: Callable[[Tensor, Tensor], Tensor], start: Tensor, config: FewShotConfig) -> LinearFit:
+    """Minimise the loss of weight and bias, held to `start`, (N, d)."""
+    weight = start.clone().requires_grad_()
+    bias = start.new_zeros(len(start)).requires_grad_()
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=config.steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        total = loss(weight, bias)
+        total = total + config.regularisation / len(start) * (weight - start).square().sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return LinearFit(weight.detach(), bias.detach())
 
 
 def _likelihood(cosines: Tensor, labels: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """The answer head: a question is answered with entities of the graph, and the path taken is the evidence.
 
-The question chooses, hop by hop, a distribution over relations and directions, how many hops to go, and which of
-the entities that it mentions it is about. A score moves from there along the graph's edges; an answer's score is
-what arrives there. Only answers are needed for training, no paths: the loss is the negative log of what arrives at
-the right answers, summed over every path and every entity that the question may be about. Where the answers show
-that the graph lacks edges, it is learned where those would lead, and the score moves on along them.
+The question chooses, hop by hop, a distribution over relations and directions, how many hops to go, and which
+of the entities that it mentions it is about. A score moves from there along the graph's edges; an answer's
+score is what arrives there. Only answers are needed for training, no paths: the loss is the negative log of
+what arrives at the right answers, summed over every path and every entity that the question may be about.
+Where the answers show that the graph lacks edges, it is learned where those would lead, and the score moves
+on along them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from roots_kg.adaptation.reasoning.clues import ReadQuestion, gather_clues
 from roots_kg.adaptation.reasoning.completion import Completion
 from roots_kg.adaptation.reasoning.flow import Flow, flow
 from roots_kg.adaptation.reasoning.policy import LINK_SHARPNESS, QuestionPolicy
-from roots_kg.adaptation.reasoning.question_paths import QuestionPaths, Topic
+from roots_kg.adaptation.reasoning.question_paths import UNANSWERABLE, QuestionPaths, Topic
 from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import GraphError, TaskError
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, LinkedText, Text
@@ -45,12 +46,6 @@ PATHS_LEARNED_FROM, LENGTH_CHOSEN_FROM = 8000, 300
 REACHED = 0.995
 """Paths are long enough once so many questions are reached."""
 
-UNANSWERABLE = (1e-4, 0.05)
-"""How likely an answer beyond the graph is while paths are found, and while far-fetched ones are given up."""
-
-REGULARISED_BELOW = 100
-"""From so many questions on, the regularisation falls with their number."""
-
 RETURNING = 0.005
 """Paths may come back to their topic if so many of the questions are answered by their own topic."""
 
@@ -65,8 +60,8 @@ class AnswerHead(Head):
     """Entities that a question's relations lead to.
 
     log P(path | q) = log P(topic | q) + log P(hops | q) + Σ_t log P_t(direction_t | q), see
-    `roots_kg.adaptation.reasoning.policy`, on the centred features of the question with the mention of the entity
-    it is about replaced. The weights of the directions start at the encoded relation names.
+    `roots_kg.adaptation.reasoning.policy`, on the centred features of the question with the mention of the
+    entity it is about replaced. The weights of the directions start at the encoded relation names.
     """
 
     needs_knowledge = True
@@ -118,6 +113,11 @@ class AnswerHead(Head):
         assert self.knowledge is not None
         return self.knowledge.graph
 
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether missing edges are completed, for which the vectors are read."""
+        return self.completion is not None
+
     def text(self, record: Record) -> Text:
         """Read {"text"}, and "topic" if the entity that the question is about is given."""
         text = record.text("text")
@@ -162,7 +162,7 @@ class AnswerHead(Head):
         start = few_shot.centred(directions, directions.mean(dim=0))
         self.policy = QuestionPolicy(hops, len(directions), 2 * self.size, config.scale)
         with one_thread():
-            _fit_policy(self.policy, paths, start, len(support), config)
+            paths.fit(self.policy, start, len(support), config)
             completed = self._complete(topics, targets)
         return {
             "examples": len(support),
@@ -228,7 +228,7 @@ class AnswerHead(Head):
             raise record.error(error.message, hint=error.hint) from error
 
     def _about(self, text: str, record: Record) -> LinkedText:
-        """Return a text with its given topic, found in it by the longest of the topic's names if it can be."""
+        """Return a text with its given topic, found in it by the longest of its names, if at all."""
         entity_id = self._entity(record.text("topic"), record)
         key = self.graph.entities[entity_id]
         names = sorted({key, *self.graph.aliases.get(key, ())}, key=lambda name: (-len(name), name))
@@ -284,7 +284,7 @@ class AnswerHead(Head):
         return best
 
     def _complete(self, topics: Sequence[Sequence[Topic]], targets: Sequence[Any]) -> dict[str, Any]:
-        """Learn where missing edges lead, if the questions show that edges are missing."""
+        """Learn where missing edges lead, if questions show that some are missing."""
         assert self.knowledge is not None
         read = self._read(topics, targets)
         gathered = gather_clues(self.graph, read, returns=self.returns)
@@ -398,26 +398,3 @@ def _totals(flows: Sequence[_Moving]) -> tuple[dict[int, float], float]:
     totals = np.bincount(merged, weights=scores, minlength=len(entities))
     spread = sum(moving.prior * moving.flow.spread for moving in flows)
     return dict(zip(entities.tolist(), totals.tolist(), strict=True)), float(totals.sum() + spread)
-
-
-def _fit_policy(
-    policy: QuestionPolicy, paths: QuestionPaths, start: Tensor, examples: int, config: FewShotConfig
-) -> None:
-    """Fit by L-BFGS, held to the names of the directions, `start` (2R, d)."""
-    policy.direction_weight.data = start.expand_as(policy.direction_weight).clone()
-    policy.requires_grad_(True)
-    strength = config.regularisation / len(start) * min(1.0, REGULARISED_BELOW / examples)
-    for unanswerable in UNANSWERABLE:
-        optimizer = torch.optim.LBFGS(
-            list(policy.parameters()), max_iter=10 * config.steps, line_search_fn="strong_wolfe"
-        )
-
-        def loss(optimizer: torch.optim.Optimizer = optimizer, unanswerable: float = unanswerable) -> Tensor:
-            optimizer.zero_grad()
-            total = paths.loss(policy, unanswerable) + strength * policy.distance(start)
-            total.backward()  # type: ignore[no-untyped-call]
-            return total
-
-        with torch.enable_grad():
-            optimizer.step(loss)  # type: ignore[no-untyped-call]
-    policy.requires_grad_(False)

@@ -79,9 +79,6 @@ class Head(nn.Module, ABC):
     reads_fusion: ClassVar[bool] = True
     """Whether the head reads what fusion gives: `knowledge`, `attention` and `gates` of the encoded texts."""
 
-    reads_vectors: ClassVar[bool] = False
-    """Whether what the head learns depends on the graph's TransE vectors by another way than fusion."""
-
     reads_texts: ClassVar[bool] = True
     """Whether the head reads `features` of the texts that it predicts for."""
 
@@ -103,6 +100,11 @@ class Head(nn.Module, ABC):
             raise TaskError(f"the head {task.head!r} needs a graph", hint="name one with `--knowledge`")
         if self.metric_names:
             self._check_metrics(self.metric_names)
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether the head itself reads the graph's vectors, and so needs those it was fitted with."""
+        return False
 
     def text(self, record: Record) -> Text:
         """Read what a line says to predict from, whether or not it says what is right.

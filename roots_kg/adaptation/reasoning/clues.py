@@ -1,10 +1,11 @@
 """What answered questions say about edges that the graph lacks.
 
 A question that asks for the path d_1 … d_H from a topic, with its answers A, is a statement about the graph:
-what lies on the way forwards from the topic, F_0 … F_{H−1}, and backwards from the answers, B_1 … B_H = A, must
-meet. If an entity e of F_{i−1} has no edge in direction d_i, then where it leads is likely in B_i; if an entity
-of B_i has none in the opposite direction, then it likely comes from F_{i−1}. A question about one relation states
-its facts outright. Such clues are kept for entities that lack an edge, and weighed by `completion`.
+what lies on the way forwards from the topic, F_0 … F_{H−1}, and backwards from the answers, B_1 … B_H = A,
+must meet. If an entity e of F_{i−1} has no edge in direction d_i, then where it leads is likely in B_i; if an
+entity of B_i has none in the opposite direction, then it likely comes from F_{i−1}. A question about one
+relation states its facts outright. Such clues are kept for entities that lack an edge, and weighed by
+`completion`.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ class _Said:
     def add(
         self, question: int, starts: Collection[int], direction: int, into: Collection[int], *, at_end: bool
     ) -> None:
-        """Note that edges in a direction, from those of some entities that have none, lead to some of others."""
+        """Note that missing edges in a direction, from some entities, lead to some of others."""
         lacking = [entity for entity in sorted(starts) if not self.known.in_graph(entity, direction)]
         if not lacking:
             return

@@ -1,13 +1,15 @@
 """Where an edge that the graph lacks would lead: TransE, what is frequent, and clues from answered questions.
 
-C_d(e' | e) = softmax over the candidates of −γ_d ‖q_d(e) − e'‖ + β_d log(n_d(e') + c) + ω_d · φ(e, d, e'), where
-q_d(e) is where TransE expects the far end (h + r, or t − r), n_d(e') counts the edges in direction d that lead to
-e', and φ counts the clues (see `clues`). Candidates are the entities to which d leads somewhere in the graph, and
-those of directions that share a good part of their ends with it, such as the directors among writers.
+C_d(e' | e) = softmax over the candidates of −γ_d ‖q_d(e) − e'‖ + β_d log(n_d(e') + c) + ω_d · φ(e, d,
+e'), where q_d(e) is where TransE expects the far end (h + r, or t − r), n_d(e') counts the edges in
+direction d that lead to e', and φ counts the clues (see `clues`). Candidates are the entities to which d
+leads somewhere in the graph, and those of directions that share a good part of their ends with it, such
+as the directors among writers.
 
-The weights are fitted to questions whose path breaks off at an entity without an edge, a question's own clues
-left out; those of a direction are held to the weights that fit all directions best. With an augmentation, those
-of a direction are fitted to virtual questions too, which break off at other vectors than those of entities.
+The weights are fitted to questions whose path breaks off at an entity without an edge, a question's own
+clues left out; those of a direction are held to the weights that fit all directions best. With an
+augmentation, those of a direction are fitted to virtual questions too, which break off at other vectors
+than those of entities.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ SHARED_ENDS = 0.2
 LISTED = 10
 FITTED_A_DIRECTION, FITTED_TOGETHER = 250, 400
 NEGATIVES = 4096
-HOLD_TO_START, HOLD_TO_SHARED = 0.01, 0.03
+HOLD_TO_START, HOLD_TO_SHARED = 0.002, 0.005
 FIT_STEPS = 25
 
 
@@ -247,7 +249,7 @@ class Completion(nn.Module):
         return self._clues
 
     def _restored(self) -> Clues:
-        """Return the saved clues, in the ids of the graph as it is now; what it no longer knows is left out."""
+        """Return the saved clues in the ids of this graph; what it does not know is left out."""
         graph = self.knowledge.graph
         wanted = set(self.clue_entities.tolist())
         by_hash: Mapping[int, int] = {

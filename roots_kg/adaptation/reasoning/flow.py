@@ -28,7 +28,7 @@ UNLIKELY = 0.01
 """A direction this much less probable than the likeliest is not followed."""
 
 COMPLETED_DIRECTION, COMPLETED_ENTITIES = 0.05, 12
-"""Missing edges are completed in directions at least so probable, at so many entities of the highest score."""
+"""Edges are completed in directions at least so probable, at so many entities of the highest score."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a question asks for: a distribution over directions at each hop, over the number of hops, over topics."""
+"""What a question asks for: distributions over directions at each hop, over hops, and over topics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 __all__ = ["TOPIC_FEATURES", "QuestionPolicy"]
 
 TOPIC_FEATURES = 3
-"""Of a topic, besides its question: the logs of its link's score, of its degree and of its mention's length."""
+"""Of a topic: the logs of its link's score, of its degree and of its mention's length."""
 
 LINK_SHARPNESS = 4.0
 

@@ -13,14 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.reasoning.policy import TOPIC_FEATURES, QuestionPolicy
 from roots_kg.graph.paths import walk
 from roots_kg.graph.triples import KnowledgeGraph
 
-__all__ = ["QuestionPaths", "Topic"]
+__all__ = ["UNANSWERABLE", "QuestionPaths", "Topic"]
 
 PATHS_KEPT = 64
 """Of the paths from a topic to right answers, those by which most arrives."""
+
+
+UNANSWERABLE = (1e-4, 0.05)
+"""How likely an answer beyond the graph is while paths are found, and while far-fetched ones are given up."""
+
+REGULARISED_BELOW = 1000
+"""From so many questions on, the regularisation falls with their number."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,8 @@ class QuestionPaths:
 
         Args:
             policy: gives the probabilities.
-            unanswerable: ε, the likelihood of an answer that the graph does not hold; it keeps far-fetched paths
+            unanswerable: ε, the likelihood of an answer that the graph does not hold; it keeps far-fetched
+            paths
                 from being learned.
         """
         if not self.reached:
@@ -149,6 +158,35 @@ class QuestionPaths:
         score = steps.sum(dim=1) + log_hops[question, length] + self.log_mass + log_topic[self.topic]
         likelihood = _log_sum_exp(score, self.topic_example[self.topic], self.reached)
         return -torch.logaddexp(likelihood, likelihood.new_tensor(unanswerable).log()).mean()
+
+    def fit(self, policy: QuestionPolicy, start: Tensor, examples: int, config: FewShotConfig) -> None:
+        """Fit a policy by L-BFGS, held to the names of the directions.
+
+        Args:
+            policy: is fitted in place.
+            start: (2R, d), where the weights of the directions start at every hop.
+            examples: how many questions there are, reached or not.
+            config: the regularisation and the number of steps.
+        """
+        policy.direction_weight.data = start.expand_as(policy.direction_weight).clone()
+        policy.requires_grad_(True)
+        strength = config.regularisation / len(start) * min(1.0, REGULARISED_BELOW / examples)
+        for unanswerable in UNANSWERABLE:
+            optimizer = torch.optim.LBFGS(
+                list(policy.parameters()), max_iter=10 * config.steps, line_search_fn="strong_wolfe"
+            )
+
+            def loss(
+                optimizer: torch.optim.Optimizer = optimizer, unanswerable: float = unanswerable
+            ) -> Tensor:
+                optimizer.zero_grad()
+                total = self.loss(policy, unanswerable) + strength * policy.distance(start)
+                total.backward()  # type: ignore[no-untyped-call]
+                return total
+
+            with torch.enable_grad():
+                optimizer.step(loss)  # type: ignore[no-untyped-call]
+        policy.requires_grad_(False)
 
 
 def _log_sum_exp(values: Tensor, group: Tensor, groups: int) -> Tensor:

@@ -237,7 +237,8 @@ def incomplete(make, read, encode, triples):
     knowledge = Knowledge(GraphBundle(graph, transe.requires_grad_(False), TransEConfig(dimension=8)))
     head = make.func(TASK, 384, knowledge)
     records = [
-        {"text": f"In which country is {town}?", "answers": [country], "topic": town} for town, country in towns
+        {"text": f"In which country is {town}?", "answers": [country], "topic": town}
+        for town, country in towns
     ]
     missing, there = records[::3], [record for index, record in enumerate(records) if index % 3]
     told = head.fit(read(head, [*missing[1:], *there]), encode, FewShotConfig())
@@ -271,3 +272,8 @@ def test_a_graph_that_holds_what_is_asked_is_not_completed(fitted):
     head, told = fitted
     assert head.completion is None
     assert not told["missing_edges_completed"]
+
+
+def test_vectors_are_read_only_to_complete_edges(fitted, incomplete):
+    assert not fitted[0].reads_vectors
+    assert incomplete[0].reads_vectors
