@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
+import torch
 from torch import Tensor
 
 from roots_kg.adaptation.few_shot import FewShotConfig
@@ -24,8 +25,10 @@ from roots_kg.encoding.interface import Encoder
 from roots_kg.encoding.text_encoder import Precision, TextEncoder
 from roots_kg.errors import BundleError, ConfigError, TaskError, UsageError, nearest
 from roots_kg.explain import Explanation, explain_predictions
-from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder, Text
 from roots_kg.fusion.layer import FusionConfig
+from roots_kg.fusion.store import FusionBundle, load_fusion
+from roots_kg.graph import alignment
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
 from roots_kg.registry import get_head
@@ -37,6 +40,9 @@ KIND = "model"
 TEXTS_AT_A_TIME = 256
 
 Progress = Callable[[int], None]
+
+KnowledgeSource = str | Path | GraphBundle
+"""A graph with its vectors, or the folder that holds them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class _Settings:
     fusion: FusionConfig
     knowledge: bool
     precision: Precision = "float32"
+    space: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,10 @@ class RootsModel:
         encoder: a `TextEncoder`, or a `TransformersEncoder`, with which a model cannot be saved.
         graph: the graph with its vectors, or None for text alone.
         retrieval: how much of the graph is looked at.
-        fusion: the shape of the fusion layer.
+        fusion: the shape of the fusion layer, or a trained one; see `roots_kg.fusion.store.load_fusion`.
+
+    Raises:
+        UsageError: if a trained fusion layer belongs to another encoder, or to other vectors.
     """
 
     def __init__(
@@ -103,11 +113,17 @@ class RootsModel:
         encoder: Encoder,
         graph: GraphBundle | None = None,
         retrieval: RetrievalConfig | None = None,
-        fusion: FusionConfig | None = None,
+        fusion: FusionConfig | FusionBundle | None = None,
     ) -> None:
-        self.retrieval, self.fusion = retrieval or RetrievalConfig(), fusion or FusionConfig()
+        trained = fusion if isinstance(fusion, FusionBundle) else None
+        config = fusion.layer.config if isinstance(fusion, FusionBundle) else fusion
+        retrieval = retrieval or (trained.retrieval if trained is not None else None)
+        self.retrieval, self.fusion = retrieval or RetrievalConfig(), config or FusionConfig()
         self.knowledge = Knowledge(graph, self.retrieval) if graph is not None else None
         self.layers = KnowledgeEncoder(encoder, self.knowledge, self.fusion).eval()
+        if trained is not None and graph is not None and self.layers.fusion is not None:
+            trained.require(encoder, graph)
+            self.layers.fusion.load_state_dict(trained.layer.state_dict())
         self.head: Head | None = None
 
     @classmethod
@@ -115,24 +131,38 @@ class RootsModel:
         cls,
         name_or_path: str | Path = "roots-base",
         *,
-        knowledge: str | Path | GraphBundle | None = None,
+        knowledge: KnowledgeSource | Sequence[KnowledgeSource] | None = None,
+        project: bool = False,
+        fusion: FusionBundle | str | Path | None = None,
         precision: Precision | None = None,
     ) -> RootsModel:
         """Load a model that was saved, or an encoder, which is a model without a task.
 
         Args:
             name_or_path: the folder of a saved model, or whatever `TextEncoder.from_pretrained` loads.
-            knowledge: a graph bundle to use; for a saved model, in place of its own.
+            knowledge: a graph bundle to use, or several, which become one; for a saved model, in place of its
+                own.
+            project: for a saved model, move the vectors of another graph into the space of its own's; see
+                `roots_kg.graph.alignment`.
+            fusion: a trained fusion layer, for an encoder.
             precision: in which numbers texts are read, see `TextEncoder.to_precision`; by default those that
                 a saved model was adapted with, or float32.
 
         Raises:
-            UsageError, WeightsError, BundleError: if it cannot be loaded; see there.
+            UsageError, WeightsError, BundleError: if it cannot be loaded; see there. UsageError also if the
+                graph's vectors are not those that a saved model was trained with, and it reads them.
+            GraphError: if vectors shall be moved and the graphs share too little.
         """
-        graph = GraphBundle.load(Path(knowledge)) if isinstance(knowledge, (str, Path)) else knowledge
+        graph = _load_graph(knowledge)
+        if project and graph is None:
+            raise UsageError("there is no other graph whose vectors could be moved", hint="name one to use")
         path = Path(name_or_path)
         if str(name_or_path) in PRETRAINED or is_bundle(path, encoder_store.KIND) or is_checkpoint(path):
-            return cls(TextEncoder.from_pretrained(name_or_path, precision=precision or "float32"), graph)
+            encoder = TextEncoder.from_pretrained(name_or_path, precision=precision or "float32")
+            trained = load_fusion(Path(fusion)) if isinstance(fusion, (str, Path)) else fusion
+            return cls(encoder, graph, fusion=trained)
+        if fusion is not None:
+            raise UsageError("a saved model has its own fusion layer", hint="adapt again to use another")
         if not path.exists():
             names = " or ".join(repr(name) for name in PRETRAINED)
             raise UsageError(
@@ -143,8 +173,9 @@ class RootsModel:
             settings = from_mapping(_Settings, bundle.settings)
         except ConfigError as error:
             raise checked(bundle, error) from error
-        if graph is None and settings.knowledge:
-            graph = GraphBundle.load(path / "knowledge")
+        if settings.knowledge and (graph is None or project):
+            own = GraphBundle.load(path / "knowledge")
+            graph = own if graph is None else _projected(graph, own)
         return cls._restore(bundle, settings, graph, precision or settings.precision)
 
     @classmethod
@@ -175,33 +206,54 @@ class RootsModel:
             head.load_state_dict(bundle.tensors("head.safetensors"))
             if model.layers.fusion is not None and graph is not None and settings.knowledge:
                 fusion = bundle.tensors("fusion.safetensors")
-                _check_dimension(graph, fusion["entity_map.weight"].shape[1])
-                model.layers.fusion.load_state_dict(fusion)
+                model._use_fusion(fusion, head, graph, settings.space)
         except (RuntimeError, KeyError) as error:
             message = " ".join(str(error).split())
             raise BundleError(f"its tensors do not fit: {message}", path=bundle.path) from error
         model.head, model.layers.reading = head.eval(), task.reading
         return model
 
-    def with_graph(self, graph: GraphBundle) -> RootsModel:
+    def with_graph(self, graph: GraphBundle, *, project: bool = False) -> RootsModel:
         """Return the model with another graph, such as an edited one; this one stays what it is.
 
         The encoder is shared; the fusion layer and the head are copied as they are.
 
+        Args:
+            graph: the other graph.
+            project: move its vectors into the space of this model's graph, if they are not of that space.
+
         Raises:
-            UsageError: if the graph's vectors have another dimension.
-            GraphError: if the head cannot use the graph, for instance because its relations are others.
+            UsageError: if the graph's vectors have another dimension or come from another training, and the
+                model reads them.
+            GraphError: if the head cannot use the graph, for instance because its relations are others, or if
+                vectors shall be moved and the graphs share too little.
         """
+        if project and self.knowledge is not None:
+            graph = _projected(graph, self.knowledge.bundle)
         model = RootsModel(self.layers.encoder, graph, self.retrieval, self.fusion)
-        if self.knowledge is not None and self.layers.fusion is not None and model.layers.fusion is not None:
-            _check_dimension(graph, self.knowledge.bundle.config.dimension)
-            model.layers.fusion.load_state_dict(self.layers.fusion.state_dict())
+        if self.knowledge is not None and self.layers.fusion is not None:
+            weights = self.layers.fusion.state_dict()
+            model._use_fusion(weights, self.head, graph, self.knowledge.bundle.space)
         if self.head is not None:
             settings = self.head.settings()
             head = type(self.head)(self.head.task, self.head.size, model.knowledge, settings)
             head.load_state_dict(self.head.state_dict())
             model.head, model.layers.reading = head.eval(), self.layers.reading
         return model
+
+    def _use_fusion(
+        self, weights: Mapping[str, Tensor], head: Head | None, graph: GraphBundle, space: str
+    ) -> None:
+        """Take over a fusion layer, if the graph's vectors are those that it and the head were trained with.
+
+        For a head that reads neither fusion nor vectors any vectors do; then the layer stays new where it
+        would not fit.
+        """
+        dimension = weights["entity_map.weight"].shape[1]
+        if head is None or head.reads_fusion or head.reads_vectors:
+            graph.require_space(dimension, space)
+        if self.layers.fusion is not None and self.layers.fusion.entity_size == dimension:
+            self.layers.fusion.load_state_dict(weights)
 
     def encode(self, texts: Sequence[str], reading: Reading | None = None) -> Tensor:
         """Return the normalised vector of each text, (N, d); neither graph nor task has a part in it.
@@ -288,10 +340,10 @@ class RootsModel:
             support = head.sample(support, shots, seed)
         spent = 0.0
 
-        def encode(texts: Sequence[str]) -> EncodedTexts:
+        def encode(texts: Sequence[Text], *, read: bool = True) -> EncodedTexts:
             nonlocal spent
             started = time.process_time()
-            encoded = self._encode_for(head, texts)
+            encoded = self._encode_for(head, texts, read=read)
             spent += time.process_time() - started
             return encoded
 
@@ -305,7 +357,16 @@ class RootsModel:
         self.head = head.eval()
         return AdaptReport(fit, {"encode": spent, "fit": time.process_time() - started - spent})
 
-    def predict(self, texts: Sequence[str], *, progress: Progress | None = None) -> list[Prediction]:
+    def read(self, record: Record) -> Text:
+        """Return what a line of an examples file says to predict from, as the task's head reads it.
+
+        Raises:
+            UsageError: if the model has not been adapted to a task.
+            TaskError: if the line does not fit the head.
+        """
+        return self._head().text(record)
+
+    def predict(self, texts: Sequence[Text], *, progress: Progress | None = None) -> list[Prediction]:
         """Predict, one prediction a text.
 
         Args:
@@ -317,7 +378,7 @@ class RootsModel:
         """
         return [prediction for part in _parts(texts, progress) for prediction in self._decode(part)[1]]
 
-    def explain(self, texts: Sequence[str], *, progress: Progress | None = None) -> list[Explanation]:
+    def explain(self, texts: Sequence[Text], *, progress: Progress | None = None) -> list[Explanation]:
         """Predict, and measure for each prediction what the triples behind it were worth.
 
         Arguments and errors are those of `predict`.
@@ -327,7 +388,7 @@ class RootsModel:
         for part in _parts(texts, progress):
             encoded, predictions = self._decode(part)
             explanations += explain_predictions(
-                head, partial(self._encode_for, head), graph, encoded, predictions
+                head, partial(self._encode_for, head, read=head.reads_texts), graph, encoded, predictions
             )
         return explanations
 
@@ -372,6 +433,7 @@ class RootsModel:
             fusion=self.fusion,
             knowledge=self.knowledge is not None,
             precision=encoder.precision,
+            space=self.knowledge.bundle.space if self.knowledge is not None else "",
         )
         tensors = {"head.safetensors": head.state_dict()}
         with atomic_folder(Path(path), kind=KIND) as folder:
@@ -408,28 +470,42 @@ class RootsModel:
             )
         return self.head
 
-    def _decode(self, texts: Sequence[str]) -> tuple[EncodedTexts, list[Prediction]]:
+    def _decode(self, texts: Sequence[Text]) -> tuple[EncodedTexts, list[Prediction]]:
         head = self._head()
-        encoded = self._encode_for(head, texts)
+        encoded = self._encode_for(head, texts, read=head.reads_texts)
         return encoded, head.decode(encoded)
 
     def _encode_for(
-        self, head: Head, texts: Sequence[str], without: Sequence[Collection[int]] | None = None
+        self,
+        head: Head,
+        texts: Sequence[Text],
+        without: Sequence[Collection[int]] | None = None,
+        *,
+        read: bool = True,
     ) -> EncodedTexts:
-        encoded: EncodedTexts = self.layers(texts, without, fuse=head.reads_fusion, ask=head.reads_questions)
+        with torch.inference_mode():
+            encoded: EncodedTexts = self.layers(
+                texts, without, read=read, fuse=head.reads_fusion, ask=head.reads_questions
+            )
         return encoded
 
 
-def _check_dimension(graph: GraphBundle, expected: int) -> None:
-    """Refuse a graph whose vectors have another dimension than the saved fusion layer expects."""
-    if graph.config.dimension != expected:
-        raise UsageError(
-            f"the graph's vectors have {graph.config.dimension} dimensions, the model's had {expected}",
-            hint=f"train the graph with `--dimension {expected}`, or adapt again with this graph",
-        )
+def _load_graph(knowledge: KnowledgeSource | Sequence[KnowledgeSource] | None) -> GraphBundle | None:
+    """Return the graph that a person named, or all of them in one."""
+    if knowledge is None:
+        return None
+    if isinstance(knowledge, (str, Path, GraphBundle)):
+        knowledge = [knowledge]
+    bundles = [part if isinstance(part, GraphBundle) else GraphBundle.load(Path(part)) for part in knowledge]
+    return alignment.merge(bundles) if bundles else None
 
 
-def _parts(texts: Sequence[str], progress: Progress | None) -> Iterator[Sequence[str]]:
+def _projected(graph: GraphBundle, onto: GraphBundle) -> GraphBundle:
+    """Return a graph whose vectors are in the space of another's."""
+    return graph if graph.space == onto.space else alignment.project(graph, onto)
+
+
+def _parts(texts: Sequence[Text], progress: Progress | None) -> Iterator[Sequence[Text]]:
     for begin in range(0, len(texts), TEXTS_AT_A_TIME):
         part = texts[begin : begin + TEXTS_AT_A_TIME]
         yield part

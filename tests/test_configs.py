@@ -9,17 +9,23 @@ from typer.testing import CliRunner
 from roots_kg.cli import app
 from roots_kg.config import from_mapping
 from roots_kg.encoding.encoder_store import load_encoder
+from roots_kg.fusion.store import load_fusion
 from roots_kg.graph.store import GraphBundle
+from roots_kg.training.fusion_config import FusionTrainingConfig
 from roots_kg.training.pretraining_config import PretrainingConfig
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.y*ml"))
 PRETRAINING = [path for path in CONFIGS if "objectives" in yaml.safe_load(path.read_text(encoding="utf-8"))]
-GRAPHS = [path for path in CONFIGS if path not in PRETRAINING]
+FUSION = [
+    path for path in CONFIGS if yaml.safe_load(path.read_text(encoding="utf-8")).get("kind") == "fusion"
+]
+GRAPHS = [path for path in CONFIGS if path not in PRETRAINING + FUSION]
 
 
 def test_there_are_configs_to_run():
     assert GRAPHS
     assert PRETRAINING
+    assert FUSION
 
 
 @pytest.mark.parametrize("config", PRETRAINING, ids=lambda path: path.name)
@@ -35,6 +41,17 @@ def test_a_config_pretrains_an_encoder_with_its_own_settings(config, tmp_path):
     written = from_mapping(PretrainingConfig, settings)
     assert written == from_mapping(PretrainingConfig, stated)
     assert load_encoder(tmp_path / "out").head is not None
+
+
+@pytest.mark.parametrize("config", FUSION, ids=lambda path: path.name)
+def test_a_config_trains_a_fusion_layer_with_its_own_settings(config, bundle, tmp_path):
+    bundle.save(tmp_path / "graph")
+    arguments = ["train", "--config", str(config), "--knowledge", str(tmp_path / "graph"), "--steps", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "fusion"), "--json"])
+    assert result.exit_code == 0, result.exception
+    stated = yaml.safe_load(config.read_text(encoding="utf-8")) | {"steps": 1}
+    written = from_mapping(FusionTrainingConfig, dict(load_fusion(tmp_path / "fusion").training))
+    assert written == from_mapping(FusionTrainingConfig, stated)
 
 
 @pytest.mark.parametrize("config", GRAPHS, ids=lambda path: path.name)

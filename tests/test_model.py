@@ -16,7 +16,9 @@ from roots_kg.fusion.encoder import Knowledge
 from roots_kg.graph.editing import add_triples, remove_triples
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
+from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.model import RootsModel
+from roots_kg.training.transe import train_transe
 
 TEXTS = ["The parcel to Wels never arrived.", "Our office in Kiruna is closed.", "", "Nothing known"]
 QUESTION = "In which country is Kalmar?"
@@ -349,6 +351,82 @@ def test_a_graph_of_another_dimension_is_refused_with_the_way_out(saved_routing,
     other = GraphBundle(graph, TransE(graph.num_entities, graph.num_relations, 8, reciprocal=True), config)
     with pytest.raises(UsageError, match="8 dimensions, the model's had 16"):
         RootsModel.from_pretrained(saved_routing, knowledge=other)
+
+
+@pytest.fixture(scope="module")
+def retrained(bundle):
+    """The same graph with vectors from another training."""
+    config = TransEConfig(dimension=16, epochs=30, batch_size=32, negatives=32, seed=7)
+    return GraphBundle(bundle.graph, train_transe(bundle.graph, config), config)
+
+
+def test_vectors_from_another_training_are_refused_with_the_way_out(routing, saved_routing, retrained):
+    for use in (routing.with_graph, lambda graph: RootsModel.from_pretrained(saved_routing, knowledge=graph)):
+        with pytest.raises(UsageError, match="come from another training") as caught:
+            use(retrained)
+        assert "adapt again" in caught.value.hint
+        assert "--project-knowledge" in caught.value.hint
+
+
+def test_vectors_from_another_training_or_of_another_dimension_are_moved_when_that_is_asked_for(
+    routing, saved_routing, retrained, bundle
+):
+    config = TransEConfig(dimension=24, epochs=30, batch_size=32, negatives=32)
+    wide = GraphBundle(bundle.graph, train_transe(bundle.graph, config), config)
+    expected = [prediction.value for prediction in routing.predict(TEXTS)]
+    for graph in (retrained, wide):
+        for model in (
+            routing.with_graph(graph, project=True),
+            RootsModel.from_pretrained(saved_routing, knowledge=graph, project=True),
+        ):
+            assert model.knowledge.bundle.space == bundle.space
+            assert [prediction.value for prediction in model.predict(TEXTS)] == expected
+    with pytest.raises(UsageError, match="no other graph"):
+        RootsModel.from_pretrained(saved_routing, project=True)
+
+
+def test_a_head_that_reads_no_vectors_takes_a_graph_with_any(questions, retrained, bundle):
+    flat = GraphBundle(bundle.graph, TransE(50, 3, 8, reciprocal=True), TransEConfig(dimension=8))
+    if questions.head.reads_vectors:
+        pytest.skip("the answer head reads vectors")
+    for graph in (retrained, flat):
+        assert questions.with_graph(graph).predict([QUESTION]) == questions.predict([QUESTION])
+
+
+def test_a_model_that_was_saved_before_spaces_had_names_takes_vectors_of_its_dimension(
+    routing, retrained, tmp_path
+):
+    routing.save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    del config["settings"]["space"]
+    path.write_text(json.dumps(config))
+    assert RootsModel.from_pretrained(tmp_path / "model").predict(TEXTS) == routing.predict(TEXTS)
+    RootsModel.from_pretrained(tmp_path / "model", knowledge=retrained)
+
+
+def test_evidence_from_several_graphs_names_the_file_of_each(encoder, questions_folder, triples, tmp_path):
+    mayors = [("Graz", "mayor", "Elke Kahr"), ("Elke Kahr", "party", "KPÖ")]
+    files = [tmp_path / "towns.tsv", tmp_path / "mayors.tsv"]
+    for path, facts in zip(files, (triples, mayors), strict=True):
+        path.write_text("".join("\t".join(fact) + "\n" for fact in facts), encoding="utf-8")
+    config = TransEConfig(dimension=16, epochs=2)
+    bundles = []
+    for path in files:
+        graph = KnowledgeGraph.from_file(path)
+        bundles.append(tmp_path / path.stem)
+        GraphBundle(graph, train_transe(graph, config), config).save(bundles[-1])
+    model = RootsModel.from_pretrained("roots-base", knowledge=bundles)
+    asked = [("In which country is Graz?", "Austria"), ("Who is the mayor of Graz?", "Elke Kahr")]
+    records = [
+        Record({"text": text, "answers": [answer]}, tmp_path / "asked.jsonl", line)
+        for line, (text, answer) in enumerate(asked * 3, start=1)
+    ]
+    model.adapt(Task.load(questions_folder), records)
+    for (text, answer), path in zip(asked, files, strict=True):
+        (explanation,) = model.explain([text])
+        assert explanation.prediction == answer
+        assert explanation.evidence[0].source == str(path)
 
 
 @pytest.mark.parametrize(("key", "value"), [("scael", 3), ("scale", "loud")])

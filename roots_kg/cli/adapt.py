@@ -23,7 +23,15 @@ def adapt(
     ],
     out: Annotated[Path, typer.Option(metavar="MODEL", help="The folder to write.")],
     knowledge: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="A folder that `roots kg train` wrote.")
+        list[Path] | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="A folder that `roots kg train` wrote; several graphs become one, with their sources kept.",
+        ),
+    ] = None,
+    fusion: Annotated[
+        Path | None,
+        typer.Option(metavar="FUSION", help="A folder that `roots train` wrote, for the graph it names."),
     ] = None,
     no_knowledge: Annotated[bool, typer.Option("--no-knowledge", help="Use text alone.")] = False,
     encoder: Annotated[
@@ -35,6 +43,13 @@ def adapt(
         typer.Option(help="Examples of each class (in all, for heads without classes); default: all."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the draw of examples.")] = 0,
+    augmentation: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Virtual knowledge to train with: none, noise, mix, fgm, generator or counterfactual.",
+        ),
+    ] = "none",
     precision: PrecisionOption = None,
     trust_task_code: Annotated[
         bool, typer.Option("--trust-task-code", help="Run the task folder's head.py, if it has one.")
@@ -45,14 +60,19 @@ def adapt(
 
     Example: roots adapt region_routing --knowledge runs/geography --shots 5 --out runs/routing
     """
+    from roots_kg.adaptation.few_shot import FewShotConfig
     from roots_kg.adaptation.task import Task
     from roots_kg.bundle import ensure_replaceable
     from roots_kg.encoding.text_encoder import TextEncoder
+    from roots_kg.fusion.store import load_fusion
     from roots_kg.model import KIND, RootsModel
     from roots_kg.registry import get_head, load_task_code
 
-    if knowledge is not None and no_knowledge:
+    if knowledge and no_knowledge:
         raise UsageError("--knowledge and --no-knowledge exclude each other")
+    if fusion is not None and no_knowledge:
+        raise UsageError("--fusion needs a graph, and --no-knowledge excludes one")
+    config = FewShotConfig(augmentation=augmentation)
     ensure_replaceable(out, kind=KIND)
     folder = Workspace.find().task_folder(task)
     chosen = Task.load(folder)
@@ -66,8 +86,12 @@ def adapt(
         hint = "its head.py runs only with --trust-task-code" if untrusted else error.hint
         raise UsageError(error.message, path=folder / "task.yaml", hint=hint) from error
     text_encoder = TextEncoder.from_pretrained(encoder, precision=precision or "float32")
-    model = RootsModel(text_encoder, None if no_knowledge else _graph(chosen, knowledge))
-    report = model.adapt(chosen, shots=shots, seed=seed)
+    trained = load_fusion(fusion) if fusion is not None else None
+    graph = None if no_knowledge else _graph(chosen, knowledge)
+    if trained is not None and graph is None:
+        raise UsageError("--fusion needs a graph", hint="name one with `--knowledge`")
+    model = RootsModel(text_encoder, graph, fusion=trained)
+    report = model.adapt(chosen, shots=shots, seed=seed, config=config)
     model.save_pretrained(out)
     if as_json:
         print_json({"metrics": report.fit, "seconds": report.seconds, "out": out, "seed": seed})
@@ -79,15 +103,16 @@ def adapt(
     print(f"The model is in {out}")
 
 
-def _graph(task: Task, knowledge: Path | None) -> GraphBundle | None:
-    """Return the graph to use: the given bundle, or else the task's own, trained here and now."""
+def _graph(task: Task, knowledge: list[Path] | None) -> GraphBundle | None:
+    """Return the graph to use: the given bundles, or else the task's own, trained here and now."""
     from roots_kg.cli.kg.train import train_bundle
+    from roots_kg.graph.alignment import merge
     from roots_kg.graph.store import GraphBundle
     from roots_kg.graph.transe import TransEConfig
     from roots_kg.graph.triples import KnowledgeGraph
 
-    if knowledge is not None:
-        return GraphBundle.load(knowledge)
+    if knowledge:
+        return merge([GraphBundle.load(path) for path in knowledge])
     if task.knowledge is None:
         return None
     files = Workspace.find().graph_files(str(task.knowledge))

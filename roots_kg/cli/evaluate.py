@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
-from roots_kg.cli.output import JsonOption, PrecisionOption, figures, print_json, progress_bar
+from roots_kg.cli.output import (
+    JsonOption,
+    PrecisionOption,
+    ProjectOption,
+    figures,
+    print_json,
+    progress_bar,
+)
 
 
 def evaluate(
@@ -17,6 +24,7 @@ def evaluate(
     knowledge: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
     ] = None,
+    project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,
     as_json: JsonOption = False,
@@ -30,7 +38,9 @@ def evaluate(
 
     records = read_records(test)
     trust_code_of(task_code)
-    loaded = RootsModel.from_pretrained(model, knowledge=knowledge, precision=precision)
+    loaded = RootsModel.from_pretrained(
+        model, knowledge=knowledge, project=project_knowledge, precision=precision
+    )
     with progress_bar("texts", len(records)) as advance:
         report = loaded.evaluate(records, progress=advance)
     if as_json:

@@ -19,6 +19,10 @@ class InteractiveAttention(nn.Module):
     need no node. P, Q and V start as the identity and O at zero, so that untrained attention compares
     texts and names in the encoder's own space.
 
+    Where tokens are read from left to right, a node is there from token s_m on, and every token l has nodes
+    of its own: a_m is a softmax over the tokens up to l, so that n'_ml and ρ_ml know nothing of what follows,
+    and b_l is over the nodes with s_m ≤ l, among which the mass is shared out.
+
     Args:
         size: d.
     """
@@ -35,7 +39,7 @@ class InteractiveAttention(nn.Module):
         self.token_null = nn.Parameter(torch.tensor(2.0))
 
     def forward(
-        self, tokens: Tensor, token_mask: Tensor, nodes: Tensor, mass: Tensor
+        self, tokens: Tensor, token_mask: Tensor, nodes: Tensor, mass: Tensor, since: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return what each token takes from the nodes.
 
@@ -44,24 +48,65 @@ class InteractiveAttention(nn.Module):
             token_mask: (B, L), true for tokens, false for padding.
             nodes: (B, M, d).
             mass: (B, M), 0 for padding.
+            since: (B, M), the first token that each node is there for, where texts are read from left to
+                right; None for a text that is read as a whole.
 
         Returns:
             k, (B, L, d), and the weights b without the null slot, (B, L, M).
         """
         temperature = self.log_temperature.exp()
         states = functional.normalize(tokens, dim=-1)
-        logits = temperature * functional.normalize(self.node_query(nodes), dim=-1) @ states.transpose(1, 2)
-        logits = logits.masked_fill(~token_mask[:, None, :], -torch.inf)
-        heard = _with_null(logits, self.node_null).softmax(dim=-1)
-        nodes = nodes + self.node_update(heard[..., 1:] @ tokens)
-        prior = mass.log() + (1 - heard[..., 0]).clamp_min(1e-9).log()
-
+        heard = temperature * functional.normalize(self.node_query(nodes), dim=-1) @ states.transpose(1, 2)
+        heard = heard.masked_fill(~token_mask[:, None, :], -torch.inf)
         queries = functional.normalize(self.token_query(tokens), dim=-1)
+        if since is not None:
+            return self._from_left_to_right(tokens, nodes, mass, since, heard, queries, temperature)
+        shares = _with_null(heard, self.node_null).softmax(dim=-1)
+        nodes = nodes + shares[..., 1:] @ self.node_update(tokens)
+        prior = mass.log() + (1 - shares[..., 0]).clamp_min(1e-9).log()
         logits = (
             temperature * queries @ functional.normalize(nodes, dim=-1).transpose(1, 2) + prior[:, None, :]
         )
         weights = _with_null(logits, self.token_null).softmax(dim=-1)[..., 1:]
-        return weights @ self.value(nodes), weights
+        return self.value(weights @ nodes), weights
+
+    def _from_left_to_right(
+        self,
+        tokens: Tensor,
+        nodes: Tensor,
+        mass: Tensor,
+        since: Tensor,
+        heard: Tensor,
+        queries: Tensor,
+        temperature: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what each token takes, given the logits of what nodes hear, (B, M, L), and Q h, (B, L, d).
+
+        n'_ml = n_m + Σ_{j ≤ l} e_mj u_j / z_ml with u_j = O h_j, e_mj = exp(logit_mj − τ) and
+        z_ml = e_null + Σ_{j ≤ l} e_mj. Of these (B, M, L, d) vectors only products are needed, and those are
+        sums over j: q_l · n'_ml and |n'_ml|² here, and Σ_m b_lm n'_ml at the end.
+        """
+        length = tokens.shape[1]
+        weight = (heard - temperature).exp()
+        null = (self.node_null - temperature).exp()
+        total = null + weight.cumsum(dim=-1)
+        updates = self.node_update(tokens)
+        products = (queries @ nodes.transpose(1, 2)).transpose(1, 2)
+        products = products + weight @ (queries @ updates.transpose(1, 2)).tril().transpose(1, 2) / total
+        among = updates @ updates.transpose(1, 2)
+        pairs = weight * (weight @ (2 * among.tril(-1) + among.diagonal(dim1=1, dim2=2).diag_embed()).mT)
+        crossed = weight * (nodes @ updates.transpose(1, 2))
+        squares = (nodes * nodes).sum(dim=-1, keepdim=True)
+        squares = squares + 2 * crossed.cumsum(dim=-1) / total + pairs.cumsum(dim=-1) / total**2
+        relevance = (1 - null / total).clamp_min(1e-9)
+        visible = since[..., None] <= torch.arange(length, device=tokens.device)
+        present = (mass[..., None] * visible).sum(dim=1, keepdim=True).clamp_min(1e-9)
+        logits = temperature * products / squares.clamp_min(1e-12).sqrt() + relevance.log()
+        logits = logits + (mass.log()[..., None] - present.log())
+        logits = logits.masked_fill(~visible, -torch.inf).transpose(1, 2)
+        weights = _with_null(logits, self.token_null).softmax(dim=-1)[..., 1:]
+        moved = ((weights / total.transpose(1, 2)) @ weight).tril()
+        return self.value(weights @ nodes + moved @ updates), weights
 
 
 def _identity(size: int) -> nn.Linear:

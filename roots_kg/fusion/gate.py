@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["KnowledgeGate"]
 
@@ -35,5 +36,7 @@ class KnowledgeGate(nn.Module):
         Returns:
             g ⊙ W k, (B, L, d), to be added to h, and g, (B, L, d).
         """
-        gate = torch.sigmoid(self.gate(torch.cat([tokens, knowledge], dim=-1)))
+        of_tokens, of_knowledge = self.gate.weight.chunk(2, dim=1)  # W_g[h; k], without a copy of h and k
+        asked = functional.linear(tokens, of_tokens, self.gate.bias)
+        gate = torch.sigmoid(asked + functional.linear(knowledge, of_knowledge))
         return gate * self.value(knowledge), gate

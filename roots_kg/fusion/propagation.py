@@ -12,7 +12,7 @@ __all__ = ["RelationalPropagation"]
 class RelationalPropagation(MessagePassing):  # type: ignore[misc]
     """One step in which every node hears from its neighbours through the relations between them.
 
-    x'_i = (x_i + σ(β) · mean_{(j, r) → i} U(x_j + e_r)) / (1 + σ(β)), where e_r takes the
+    x'_i = (x_i + σ(β) · U mean_{(j, r) → i} (x_j + e_r)) / (1 + σ(β)), where e_r takes the
     neighbour to where i should be (the translation of TransE, as a composition in the sense of CompGCN,
     Vashishth et al. 2020, arXiv:1911.03082; see `TransE.translations`). U starts as the identity and β at 0.
 
@@ -37,12 +37,11 @@ class RelationalPropagation(MessagePassing):  # type: ignore[misc]
         Returns:
             (M, d).
         """
-        heard = self.propagate(edge_index, nodes=nodes, edge_vectors=edge_vectors)
+        heard = self.update_map(self.propagate(edge_index, nodes=nodes, edge_vectors=edge_vectors))
         weight = torch.sigmoid(self.mixing)
         mixed: Tensor = (nodes + weight * heard) / (1 + weight)
         return mixed
 
     def message(self, nodes_j: Tensor, edge_vectors: Tensor) -> Tensor:
-        """Return U(x_j + e_r) for each edge, (F, d)."""
-        message: Tensor = self.update_map(nodes_j + edge_vectors)
-        return message
+        """Return x_j + e_r for each edge, (F, d)."""
+        return nodes_j + edge_vectors

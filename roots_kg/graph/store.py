@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from roots_kg.bundle import Bundle, atomic_folder, checked
 from roots_kg.config import from_mapping, to_mapping
-from roots_kg.errors import BundleError, ConfigError
+from roots_kg.errors import BundleError, ConfigError, UsageError
 from roots_kg.graph.card import Card
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
@@ -20,6 +21,8 @@ from roots_kg.graph.values import Value
 __all__ = ["GraphBundle"]
 
 KIND = "graph"
+
+_WAY_OUT = "adapt again with this graph, or use it as it is with `--project-knowledge`"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class _Settings:
     transe: TransEConfig
     values: int = 0
     cards: tuple[Card, ...] = ()
+    space: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,40 @@ class GraphBundle:
         graph: the graph.
         transe: its vectors.
         config: how they were trained.
+        space: which training the vectors come from: a SHA-256 over the relations' as they came out of it. An
+            edit of the graph leaves it as it is; empty stands for that of `transe`.
     """
 
     graph: KnowledgeGraph
     transe: TransE
     config: TransEConfig
+    space: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.space:
+            object.__setattr__(self, "space", _space(self.transe))
+
+    def require_space(self, dimension: int, space: str = "") -> None:
+        """Refuse vectors that are not those which something was learned on top of.
+
+        Args:
+            dimension: of the vectors that it was learned with.
+            space: theirs; empty where it was not written down, and is not compared.
+
+        Raises:
+            UsageError: if this graph's vectors have another dimension, or come from another training.
+        """
+        if self.config.dimension != dimension:
+            raise UsageError(
+                f"the graph's vectors have {self.config.dimension} dimensions, the model's had {dimension}",
+                hint=f"train the graph with `--dimension {dimension}` and {_WAY_OUT}",
+            )
+        if space not in ("", self.space):
+            raise UsageError(
+                "the graph's vectors come from another training than those that the model was trained with, "
+                "and mean something else",
+                hint=_WAY_OUT,
+            )
 
     def save(self, path: Path) -> None:
         """Write the bundle to `path`, replacing an older graph bundle there, whole or not at all."""
@@ -63,6 +96,7 @@ class GraphBundle:
             transe=self.config,
             values=sum(map(len, graph.values.values())),
             cards=graph.cards,
+            space=self.space,
         )
         ids = {
             "head_id": graph.head_id,
@@ -134,7 +168,15 @@ class GraphBundle:
             raise BundleError(
                 "its triples are not those its config.json describes", path=path, hint="make it again"
             )
-        return cls(graph, transe.eval().requires_grad_(False), settings.transe)
+        return cls(graph, transe.eval().requires_grad_(False), settings.transe, settings.space)
+
+
+def _space(transe: TransE) -> str:
+    digest = hashlib.sha256(str(transe.norm).encode())
+    for table in (transe.relation, transe.inverse):
+        if table is not None:
+            digest.update(table.weight.detach().cpu().numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def _value(row: Any) -> Value:

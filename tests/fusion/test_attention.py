@@ -124,10 +124,69 @@ def test_a_padded_node_receives_exactly_nothing_and_leaves_the_others_as_they_ar
     torch.testing.assert_close(taken, expected_taken, atol=1e-6, rtol=1e-5)
 
 
-def test_gradients_stay_finite_where_nodes_are_padded(inputs):
+def left_to_right(attention, tokens, nodes, mass, since):
+    """What each token takes by the equations, one token at a time, with only what was read so far."""
+    temperature = attention.log_temperature.exp()
+    taken = []
+    for last, token in enumerate(tokens):
+        updated, logits = [], []
+        for node, first, weight in zip(nodes, since, mass, strict=True):
+            if first > last:
+                continue
+            query = attention.node_query.weight @ node
+            read = tokens[: last + 1]
+            cosines = torch.stack([functional.cosine_similarity(query, other, dim=0) for other in read])
+            heard = softmax_with_null(temperature * cosines, attention.node_null)
+            updated.append(node + attention.node_update.weight @ (heard[1:] @ read))
+            asked = functional.cosine_similarity(attention.token_query.weight @ token, updated[-1], dim=0)
+            there = sum(amount for amount, start in zip(mass, since, strict=True) if start <= last)
+            logits.append(temperature * asked + (weight / there * (1 - heard[0])).log())
+        if not updated:
+            taken.append(torch.zeros(SIZE))
+            continue
+        weights = softmax_with_null(torch.stack(logits), attention.token_null)[1:]
+        taken.append(attention.value.weight @ (weights @ torch.stack(updated)))
+    return torch.stack(taken)
+
+
+def test_from_left_to_right_attention_is_its_equations_with_what_was_read_so_far(attention, inputs):
+    tokens, mask, nodes, mass = inputs
+    since = torch.tensor([[1, 1, 3, 9]])
+    taken, weights = attention(tokens, mask, nodes, mass, since)
+    expected = left_to_right(attention, tokens[0], nodes[0], mass[0], since[0].tolist())
+    torch.testing.assert_close(taken[0], expected, atol=1e-5, rtol=1e-4)
+    assert not weights[0, 0].any()
+    assert not weights[0, :3, 2].any()
+    assert weights[0, 3:, 2].all()
+    assert not weights[..., 3].any()
+
+
+@pytest.mark.parametrize("length", range(1, TOKENS))
+def test_from_left_to_right_nothing_that_follows_a_token_counts_for_it(attention, inputs, length):
+    tokens, mask, nodes, mass = inputs
+    since = torch.tensor([[0, 1, 1, 4]])
+    other = tokens.clone()
+    other[:, length:] = 7.0
+    moved = nodes.clone()
+    moved[since >= length] = -3.0
+    before, after = attention(tokens, mask, nodes, mass, since), attention(other, mask, moved, mass, since)
+    for first, second in zip(before, after, strict=True):
+        torch.testing.assert_close(first[:, :length], second[:, :length], atol=1e-6, rtol=1e-5)
+
+
+def test_from_left_to_right_the_last_token_knows_what_it_does_in_a_text_read_as_a_whole(attention, inputs):
+    tokens, mask, nodes, mass = inputs
+    whole = attention(tokens, mask, nodes, mass)
+    last = attention(tokens, mask, nodes, mass, torch.zeros(1, NODES, dtype=torch.long))
+    for first, second in zip(whole, last, strict=True):
+        torch.testing.assert_close(first[:, -1], second[:, -1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("since", [None, torch.tensor([[0, 2, 9, 9]])])
+def test_gradients_stay_finite_where_nodes_are_padded(inputs, since):
     with torch.inference_mode(mode=False):
         layer = InteractiveAttention(SIZE)
         tokens, mask, nodes, _ = (part.clone() for part in inputs)
         mass = torch.tensor([[0.6, 0.4, 0.0, 0.0]])
-        layer(tokens, mask, nodes, mass)[0].sum().backward()
+        layer(tokens, mask, nodes, mass, since)[0].sum().backward()
         assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
-from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder
+from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, LinkedText
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.training.transe import train_transe
 
 UNLINKED = ["", "Nothing here is known.", "The invoice is wrong. " * 40]
 LINKED = [
@@ -154,3 +157,197 @@ def test_what_is_asked_of_a_mention_does_not_depend_on_its_name(layers):
 def test_no_text_gives_no_row(layers):
     encoded = layers([], ask=True)
     assert encoded.features.shape[0] == encoded.knowledge.shape[0] == 0
+
+
+READINGS = ["bidirectional", "causal", "hybrid"]
+
+
+@pytest.fixture
+def trained(encoder, knowledge):
+    """Layers whose fusion layer has moved away from where it started, everywhere."""
+    made = KnowledgeEncoder(encoder, knowledge).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in made.fusion.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return made
+
+
+def token_states(layers, texts):
+    """For each text, the fused state of each of its tokens, special ones included."""
+    found = [[] for _ in texts]
+    for batch, states in layers.states(texts):
+        for row, state in zip(batch.rows, states, strict=True):
+            found[row.text].append((int(row.offsets.max()), state[: len(row.input_ids)]))
+    return [torch.cat([state for _, state in sorted(rows, key=lambda item: item[0])]) for rows in found]
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_the_states_of_a_text_without_links_are_those_of_the_encoder_bit_for_bit(trained, encoder, reading):
+    trained.reading = reading
+    plain = [states for _, states, _ in encoder.hidden_states(TEXTS, reading)]
+    same = [True] * len(TEXTS)
+    for (batch, fused), states in zip(trained.states(TEXTS), plain, strict=True):
+        for row, after, before in zip(batch.rows, fused, states, strict=True):
+            same[row.text] &= torch.equal(after, before)
+    assert same == [not linked for linked in IS_LINKED]
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_graph_without_triples_is_no_graph_in_any_reading(encoder, bundle, reading):
+    nothing = replace(bundle, graph=bundle.graph.without(range(len(bundle.graph))))
+    with_graph = KnowledgeEncoder(encoder, Knowledge(nothing)).eval()
+    without = KnowledgeEncoder(encoder).eval()
+    with_graph.reading = without.reading = reading
+    first, second = with_graph(TEXTS), without(TEXTS)
+    assert torch.equal(first.features, second.features)
+    assert not first.knowledge.any()
+    assert first.subgraphs == second.subgraphs
+    for (_, fused), (_, plain) in zip(with_graph.states(TEXTS), without.states(TEXTS), strict=True):
+        assert torch.equal(fused, plain)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_every_reading_lets_knowledge_into_linked_texts(trained, reading):
+    trained.reading = reading
+    encoded = trained(TEXTS)
+    assert encoded.knowledge.any(dim=1).tolist() == IS_LINKED
+    for attention, part in zip(encoded.attention, encoded.subgraphs, strict=True):
+        assert part is None or attention.shape == part.nodes.shape
+
+
+LONG = "From Bergen the train goes to Graz. " + "We wait and wait. " * 60 + "Then on to Cusco, and to Graz."
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("From Bergen to Cusco by train, and back to Bergen.", "From Bergen to"),
+        ("From Bergen to Cusco by train, and back to Bergen.", "From Bergen to Cusco by train"),
+        (LONG, LONG[: LONG.index("Then")]),
+        (LONG, LONG[: LONG.index(", and")]),
+    ],
+)
+def test_read_causally_no_state_depends_on_what_follows_it(trained, text, read):
+    trained.reading = "causal"
+    whole, cut = token_states(trained, [text])[0], token_states(trained, [read])[0]
+    changed = token_states(trained, [read + " everything else, from Kiruna to Wels, is another matter."])[0]
+    length = len(cut) - 1  # without the token that closes a text
+    torch.testing.assert_close(whole[:length], cut[:length], atol=2e-5, rtol=0)
+    torch.testing.assert_close(changed[:length], cut[:length], atol=2e-5, rtol=0)
+
+
+def test_read_causally_a_token_knows_of_a_mention_from_its_end_on(trained, encoder):
+    trained.reading = "causal"
+    text = "The parcel from Hamburg to Graz never arrived."
+    fused = token_states(trained, [text])[0]
+    plain = torch.cat([states[0] for _, states, _ in encoder.hidden_states([text], "causal")])
+    ((batch, _),) = trained.states([text])
+    moved = (fused != plain).any(dim=1).tolist()
+    ends = batch.rows[0].offsets[:, 1].tolist()
+    last = len(moved) - 1
+    assert [found for found, end in zip(moved[:last], ends[:last], strict=True)] == [
+        end >= text.index("Graz") + len("Graz") for end in ends[:last]
+    ]
+
+
+def test_read_causally_the_graph_around_a_mention_is_chosen_by_what_stands_before_it(encoder, bundle):
+    layers = KnowledgeEncoder(encoder, Knowledge(bundle)).eval()
+    layers.reading = "causal"
+    first, second = layers(["Graz and its currency", "Graz and its region"]).subgraphs
+    assert first.mass.tolist() == second.mass.tolist()
+    first, second = layers(["The currency of Graz", "The region of Graz"]).subgraphs
+    assert first.mass.tolist() != second.mass.tolist()
+
+
+def test_what_a_text_asks_for_decides_what_is_retrieved(layers, knowledge):
+    asked = layers(["Which currency is used in Austria?", "Which region is Austria in?"]).subgraphs
+    money, region = (knowledge.graph.entity_id(name) for name in ("euro", "Central Europe"))
+    for part, more, less in zip(asked, (money, region), (region, money), strict=True):
+        mass = dict(zip(part.nodes.tolist(), part.mass.tolist(), strict=True))
+        assert mass[more] > mass[less]
+
+
+def test_in_training_gradients_reach_the_fusion_layer_and_nothing_of_the_encoder(encoder, bundle):
+    layers = KnowledgeEncoder(encoder, Knowledge(bundle))
+    layers.fusion.requires_grad_(True)
+    direction = torch.linspace(-1, 1, encoder.hidden_size)
+    for reading in READINGS:
+        layers.zero_grad()
+        layers.reading = reading
+        knowledge = layers(TEXTS).knowledge
+        (knowledge @ direction).sum().backward()
+        for name, parameter in layers.fusion.named_parameters():
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+        assert all(parameter.grad is None for parameter in encoder.parameters())
+
+
+def test_in_training_gradients_reach_vectors_that_stand_in_for_those_of_the_graph(encoder, bundle):
+    layers = KnowledgeEncoder(encoder, Knowledge(bundle)).eval()
+    text = "The parcel to Graz never arrived."
+    ((part, around),) = layers.surroundings([text])
+    assert part == slice(0, 1)
+    vectors = layers.knowledge.entities[around.nodes].clone().requires_grad_(True)
+    for _, fused in layers.fuse(around, vectors):
+        fused.knowledge[..., 0].sum().backward()
+    assert vectors.grad.isfinite().all()
+    assert vectors.grad.any(dim=1).sum() > 1
+
+
+def test_what_was_filled_in_while_predicting_can_be_trained_on(encoder, bundle):
+    layers = KnowledgeEncoder(encoder, Knowledge(bundle))
+    with torch.inference_mode():
+        layers(["The parcel to Graz never arrived."])
+    layers.fusion.requires_grad_(True)
+    layers(["The parcel to Graz never arrived.", "From Bergen to Cusco."]).knowledge.sum().backward()
+    assert layers.fusion.name_map.weight.grad.any()
+
+
+@pytest.fixture(scope="module")
+def namesakes(encoder, triples):
+    """Layers with a graph in which two towns of different countries have one name."""
+    facts = [*triples, ("Q1", "located_in", "Chile"), ("Q2", "located_in", "Norway")]
+    config = TransEConfig(dimension=16, epochs=2)
+    graph = KnowledgeGraph.from_triples(facts, aliases={"Q1": ["Santa Lucia"], "Q2": ["Santa Lucia"]})
+    return KnowledgeEncoder(
+        encoder, Knowledge(GraphBundle(graph, train_transe(graph, config), config))
+    ).eval()
+
+
+SOUTH, NORTH = "In Chile, near Arica, lies Santa Lucia", "In Norway, near Bergen, lies Santa Lucia"
+
+
+def meant(encoded, graph):
+    return [graph.entities[mentions[-1].best.entity_id] for mentions in encoded.mentions]
+
+
+@pytest.mark.parametrize("reading", ["bidirectional", "hybrid"])
+def test_what_a_text_says_chooses_among_entities_of_one_name(namesakes, reading):
+    namesakes.reading = reading
+    graph = namesakes.knowledge.graph
+    assert meant(namesakes([SOUTH, NORTH, "Bergen"]), graph)[:2] == ["Q1", "Q2"]
+    assert meant(namesakes([SOUTH, NORTH], fuse=False), graph) == ["Q1", "Q2"]
+    unread = namesakes([SOUTH, NORTH], read=False)
+    assert [len(mentions[-1].candidates) for mentions in unread.mentions] == [2, 2]
+
+
+def test_read_causally_what_follows_a_mention_does_not_choose_what_it_means(namesakes):
+    namesakes.reading = "causal"
+    texts = [
+        f"Santa Lucia{rest}" for rest in (", which is in Chile, near Arica", ", in Norway, near Bergen", "")
+    ]
+    first, *others = (mentions[0] for mentions in namesakes(texts).mentions)
+    for other in others:
+        for one, two in zip(first.candidates, other.candidates, strict=True):
+            assert one.entity_id == two.entity_id
+            assert one.score == pytest.approx(two.score, abs=1e-4)
+
+
+def test_mentions_that_are_given_are_used_as_they_are(layers, knowledge):
+    found = layers(["The parcel to Graz."]).mentions[0]
+    given = LinkedText("The parcel to it.", tuple(found))
+    encoded = layers([given, "The parcel to it."])
+    assert encoded.mentions == [found, []]
+    assert encoded.knowledge.any(dim=1).tolist() == [True, False]
+    assert knowledge.graph.entity_id("Graz") in encoded.subgraphs[0].nodes

@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roots_kg.bundle import sha256
-from roots_kg.errors import BundleError
+from roots_kg.errors import BundleError, UsageError
 from roots_kg.graph.card import Card, Counts
+from roots_kg.graph.editing import add_triples, remove_triples
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.graph.values import Value
+from roots_kg.training.transe import train_transe
 
 
 def bundle_of(graph, *, dimension=3, reciprocal=True, seed=0):
@@ -227,3 +229,32 @@ def test_a_bundle_of_another_kind_is_not_overwritten(path):
         GraphBundle.load(path)
     with pytest.raises(BundleError, match="not a saved graph"):
         small().save(path)
+
+
+def test_a_space_is_one_trainings_and_no_edit_changes_it(bundle, tmp_path):
+    again = TransEConfig(dimension=16, epochs=30, batch_size=32, negatives=32)
+    assert GraphBundle(bundle.graph, train_transe(bundle.graph, again), again).space == bundle.space
+    other = replace(again, seed=1)
+    assert GraphBundle(bundle.graph, train_transe(bundle.graph, other), other).space != bundle.space
+    more, _ = add_triples(bundle, [("Graz", "twin_town", "Ulm"), ("Hallstatt", "located_in", "Austria")])
+    less, _ = remove_triples(more, [("Graz", "located_in", "Austria")])
+    less.save(tmp_path / "graph")
+    assert more.space == less.space == GraphBundle.load(tmp_path / "graph").space == bundle.space
+
+
+def test_a_bundle_that_was_saved_before_spaces_had_names_has_that_of_its_vectors(bundle, tmp_path):
+    bundle.save(tmp_path / "graph")
+    path = tmp_path / "graph" / "config.json"
+    config = json.loads(path.read_text())
+    del config["settings"]["space"]
+    path.write_text(json.dumps(config))
+    assert GraphBundle.load(tmp_path / "graph").space == bundle.space
+
+
+def test_other_vectors_than_the_required_are_refused_with_the_way_out(bundle):
+    bundle.require_space(16, bundle.space)
+    bundle.require_space(16)
+    with pytest.raises(UsageError, match="have 16 dimensions, the model's had 32"):
+        bundle.require_space(32, bundle.space)
+    with pytest.raises(UsageError, match="come from another training"):
+        bundle.require_space(16, "0" * 64)

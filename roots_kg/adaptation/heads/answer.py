@@ -163,7 +163,7 @@ class AnswerHead(Head):
         self.policy = QuestionPolicy(hops, len(directions), 2 * self.size, config.scale)
         with one_thread():
             paths.fit(self.policy, start, len(support), config)
-            completed = self._complete(topics, targets)
+            completed = self._complete(topics, targets, config.augmentation)
         return {
             "examples": len(support),
             "examples_looked_at": min(len(support), PATHS_LEARNED_FROM),
@@ -283,7 +283,9 @@ class AnswerHead(Head):
         assert best is not None
         return best
 
-    def _complete(self, topics: Sequence[Sequence[Topic]], targets: Sequence[Any]) -> dict[str, Any]:
+    def _complete(
+        self, topics: Sequence[Sequence[Topic]], targets: Sequence[Any], augmentation: str
+    ) -> dict[str, Any]:
         """Learn where missing edges lead, if questions show that some are missing."""
         assert self.knowledge is not None
         read = self._read(topics, targets)
@@ -292,7 +294,7 @@ class AnswerHead(Head):
         self.completion = None
         if incomplete:
             self.completion = Completion(self.knowledge, gathered.clues.summed())
-            self.completion.fit(gathered.broken, gathered.clues)
+            self.completion.fit(gathered.broken, gathered.clues, augmentation=augmentation)
         return {
             "unreached": gathered.unreached / max(len(read), 1),
             "missing_edges_completed": incomplete,

@@ -101,7 +101,7 @@ class ClassificationHead(Head):
                 means = few_shot.class_means(texts.knowledge, labels, len(self.labels))
                 start = few_shot.initial_weights(text_side, (means, names.knowledge), trust)
                 inputs = few_shot.features(text, texts.knowledge, trust.knowledge_weight)
-                fitted = few_shot.fit_linear(inputs, labels, start, config)
+                fitted = few_shot.fit_linear(inputs, labels, start, config, texts.knowledge.shape[1])
                 self.weight, self.bias = fitted.weight, fitted.bias
         self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
         return {

@@ -27,8 +27,8 @@ PATHS_KEPT = 64
 UNANSWERABLE = (1e-4, 0.05)
 """How likely an answer beyond the graph is while paths are found, and while far-fetched ones are given up."""
 
-REGULARISED_BELOW = 1000
-"""From so many questions on, the regularisation falls with their number."""
+REGULARISED_BELOW, REGULARISED_TO = 100, 4000
+"""Between so many questions the regularisation falls with their number."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ class QuestionPaths:
         """
         policy.direction_weight.data = start.expand_as(policy.direction_weight).clone()
         policy.requires_grad_(True)
-        strength = config.regularisation / len(start) * min(1.0, REGULARISED_BELOW / examples)
+        counted = min(max(examples, REGULARISED_BELOW), REGULARISED_TO)
+        strength = config.regularisation / len(start) * REGULARISED_BELOW / counted
         for unanswerable in UNANSWERABLE:
             optimizer = torch.optim.LBFGS(
                 list(policy.parameters()), max_iter=10 * config.steps, line_search_fn="strong_wolfe"

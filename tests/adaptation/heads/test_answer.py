@@ -277,3 +277,22 @@ def test_a_graph_that_holds_what_is_asked_is_not_completed(fitted):
 def test_vectors_are_read_only_to_complete_edges(fitted, incomplete):
     assert not fitted[0].reads_vectors
     assert incomplete[0].reads_vectors
+
+
+def test_an_augmentation_changes_how_missing_edges_are_completed_and_nothing_else(
+    incomplete, make, read, encode, triples
+):
+    head, _, asked = incomplete
+    towns = [(town, country) for town, relation, country in triples if relation == "located_in"]
+    records = [
+        {"text": f"In which country is {town}?", "answers": [country], "topic": town}
+        for town, country in towns
+        if town != asked["topic"]
+    ]
+    weights = {}
+    for augmentation in ("none", "fgm"):
+        again = make.func(TASK, 384, head.knowledge)
+        again.fit(read(again, records), encode, FewShotConfig(augmentation=augmentation))
+        weights[augmentation] = again
+    assert torch.equal(weights["none"].policy.direction_weight, weights["fgm"].policy.direction_weight)
+    assert not torch.equal(weights["none"].completion.weight, weights["fgm"].completion.weight)

@@ -1,0 +1,146 @@
+"""What Lightning trains of a fusion layer: a step on texts made from the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from roots_kg.encoding.text_encoder import pool_tokens
+from roots_kg.fusion.encoder import KnowledgeEncoder, Surroundings
+from roots_kg.training.fusion_config import FusionTrainingConfig
+from roots_kg.training.fusion_losses import distance_from_start, gate_loss, recovery_loss
+from roots_kg.training.fusion_texts import FusionText, FusionTexts
+
+__all__ = ["Augment", "FusionModule"]
+
+Augment = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
+"""From the vectors of a batch's nodes, (U, k), and what computes a loss from such vectors, to the loss to
+train with."""
+
+
+class FusionModule(lightning.LightningModule):
+    """One step of a fusion layer: names that are missing from texts are recovered through the graph.
+
+    The text side is frozen. Every step draws its texts with a generator of its own. `openness` is, of the
+    last step, how much of the graph texts let in whose links are right, and those whose links are wrong.
+
+    Args:
+        layers: the encoder, the graph, and the layer, which is trained in place.
+        texts: where texts are drawn from.
+        config: how.
+        augment: what is done to the vectors of entities, or None.
+    """
+
+    def __init__(
+        self,
+        layers: KnowledgeEncoder,
+        texts: FusionTexts,
+        config: FusionTrainingConfig,
+        augment: Augment | None = None,
+    ) -> None:
+        super().__init__()
+        assert layers.fusion is not None
+        self.fusion, self.texts, self.settings, self.augment = layers.fusion, texts, config, augment
+        self._layers = [layers]  # in a list, so that Lightning sees only what is trained
+        self.openness = (0.0, 0.0)
+        self._start = {name: value.detach().clone() for name, value in self.fusion.named_parameters()}
+
+    @property
+    def layers(self) -> KnowledgeEncoder:
+        """Layers 1 and 2."""
+        return self._layers[0]
+
+    def train_dataloader(self) -> DataLoader[int]:
+        """The numbers of the steps."""
+        return DataLoader(range(self.settings.steps), batch_size=None)  # type: ignore[arg-type]
+
+    def training_step(self, batch: int, number: int) -> Tensor:
+        """Return the loss of step `batch`."""
+        generator = np.random.default_rng([self.settings.seed, int(batch)])
+        drawn = self.texts.batch(self.settings.batch_size, generator)
+        candidates, answer, counted = self._candidates(drawn, generator)
+        found = list(
+            self.layers.surroundings([each.text for each in drawn], [each.without for each in drawn])
+        )
+        ((_, around),) = found
+        knowledge = self.layers.knowledge
+        assert knowledge is not None
+        vectors = knowledge.entities[around.nodes]
+
+        def loss(vectors: Tensor) -> Tensor:
+            return self._loss(drawn, around, vectors, candidates, answer, counted)
+
+        total = loss(vectors) if self.augment is None else self.augment(vectors, loss)
+        held = self.settings.held * distance_from_start(self.fusion.named_parameters(), self._start)
+        return total + held
+
+    def configure_optimizers(self) -> Any:
+        """Adam, its learning rate falling linearly to 0."""
+        trained = [weight for weight in self.fusion.parameters() if weight.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=self.settings.learning_rate)
+        steps = self.settings.steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _loss(
+        self,
+        drawn: list[FusionText],
+        around: Surroundings,
+        vectors: Tensor,
+        candidates: Tensor,
+        answer: Tensor,
+        counted: Tensor,
+    ) -> Tensor:
+        size = len(drawn), self.layers.encoder.hidden_size
+        masked, pooled = torch.zeros(size), torch.zeros(size)
+        opened, length = torch.zeros(len(drawn)), torch.zeros(len(drawn))
+        for part, fused in self.layers.fuse(around, vectors):
+            owners = torch.tensor([row.text for row in part.rows])
+            pooled = pooled.index_add(0, owners, pool_tokens(fused.knowledge, part.mask))
+            share = fused.gate.mean(dim=-1) * fused.attention.sum(dim=-1) * part.mask
+            opened = opened.index_add(0, owners, share.sum(dim=1))
+            length = length.index_add(0, owners, part.mask.sum(dim=1).float())
+            places = torch.zeros(part.mask.shape)
+            for index, row in enumerate(part.rows):
+                where = drawn[row.text].masked
+                if where is not None:
+                    start, end = row.offsets.T
+                    within = (start < where[1]) & (end > where[0]) & (end > start)
+                    places[index, : len(within)] = torch.from_numpy(within)
+            masked = masked.index_add(0, owners, pool_tokens(fused.states, places))
+        settings, wrong = self.settings, torch.tensor([each.wrong for each in drawn])
+        opened = opened / length.clamp_min(1)
+        right, false = (opened.detach()[which] for which in (~wrong, wrong))
+        self.openness = float(right.sum() / max(1, len(right))), float(false.sum() / max(1, len(false)))
+        stands = masked.detach().any(dim=1)
+        tells = ~wrong & pooled.detach().any(dim=1)
+        return (
+            settings.masked
+            * recovery_loss(masked[stands], candidates, answer[stands], counted[stands], settings.temperature)
+            + settings.pooled
+            * recovery_loss(pooled[tells], candidates, answer[tells], counted[tells], settings.temperature)
+            + gate_loss(opened, wrong, settings.closing, settings.opening)
+        )
+
+    def _candidates(
+        self, drawn: list[FusionText], generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the names of the candidates, (C, d), which one answers each text, and which ones count."""
+        knowledge = self.layers.knowledge
+        assert knowledge is not None
+        extra = [self.texts.negatives(each.direction, self.settings.negatives, generator) for each in drawn]
+        ids = np.unique(np.concatenate([[each.answer for each in drawn], *extra]))
+        names = knowledge.names(ids.tolist(), self.layers.encoder, self.layers.reading)[torch.from_numpy(ids)]
+        counted = np.ones((len(drawn), len(ids)), dtype=bool)
+        answer = np.searchsorted(ids, [each.answer for each in drawn])
+        for row, each in enumerate(drawn):
+            if each.direction >= 0:
+                counted[row] = ~np.isin(ids, self.texts.answers(each.kept, each.direction))
+            counted[row, answer[row]] = True
+        return names, torch.from_numpy(answer), torch.from_numpy(counted)
