@@ -26,11 +26,15 @@ class Run:
     cpu_seconds: float
 
 
-def arguments(description: str | None, *, data: str | None = None) -> argparse.Namespace:
-    """Read `--json`, and `--data DIR` where a script needs public data, whose place in DIR is `data`."""
+def arguments(
+    description: str | None, *, data: str | None = None, sample: bool = False
+) -> argparse.Namespace:
+    """Read `--json`, `--data DIR` for public data, whose place in DIR is `data`, and perhaps `--sample N`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     if data is not None:
         parser.add_argument("--data", type=Path, required=True, help=f"a folder that holds {data}")
+    if sample:
+        parser.add_argument("--sample", type=int, help="judge so many test questions")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parsed = parser.parse_args()
     if data is not None and not (parsed.data / data).is_dir():
