@@ -387,8 +387,7 @@ def test_vectors_from_another_training_or_of_another_dimension_are_moved_when_th
 
 def test_a_head_that_reads_no_vectors_takes_a_graph_with_any(questions, retrained, bundle):
     flat = GraphBundle(bundle.graph, TransE(50, 3, 8, reciprocal=True), TransEConfig(dimension=8))
-    if questions.head.reads_vectors:
-        pytest.skip("the answer head reads vectors")
+    assert not questions.head.reads_vectors
     for graph in (retrained, flat):
         assert questions.with_graph(graph).predict([QUESTION]) == questions.predict([QUESTION])
 

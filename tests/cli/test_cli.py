@@ -21,6 +21,7 @@ VERBS = [
     ("adapt",),
     ("evaluate",),
     ("predict",),
+    ("report",),
     ("export",),
     ("pretrain",),
     ("train",),
