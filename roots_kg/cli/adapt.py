@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,9 @@ def adapt(
             help="Virtual knowledge to train with: none, noise, mix, fgm, generator or counterfactual.",
         ),
     ] = "none",
+    misspelt: Annotated[
+        bool, typer.Option("--misspelt", help="Look for misspelt names where a text mentions nothing.")
+    ] = False,
     precision: PrecisionOption = None,
     trust_task_code: Annotated[
         bool, typer.Option("--trust-task-code", help="Run the task folder's head.py, if it has one.")
@@ -65,6 +69,7 @@ def adapt(
     from roots_kg.bundle import ensure_replaceable
     from roots_kg.encoding.text_encoder import TextEncoder
     from roots_kg.fusion.store import load_fusion
+    from roots_kg.graph.retrieval import RetrievalConfig
     from roots_kg.model import KIND, RootsModel
     from roots_kg.registry import get_head, load_task_code
 
@@ -90,7 +95,11 @@ def adapt(
     graph = None if no_knowledge else _graph(chosen, knowledge)
     if trained is not None and graph is None:
         raise UsageError("--fusion needs a graph", hint="name one with `--knowledge`")
-    model = RootsModel(text_encoder, graph, fusion=trained)
+    retrieval = replace(
+        trained.retrieval if trained is not None else RetrievalConfig(),
+        misspelt=misspelt,
+    )
+    model = RootsModel(text_encoder, graph, retrieval, fusion=trained)
     report = model.adapt(chosen, shots=shots, seed=seed, config=config)
     model.save_pretrained(out)
     if as_json:

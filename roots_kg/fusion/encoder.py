@@ -312,6 +312,12 @@ class KnowledgeEncoder(nn.Module):
         linked = self.knowledge.linker.link_all(list(unknown.values()))
         for index, mentions in zip(unknown, linked, strict=True):
             found[index] = mentions
+        if self.knowledge.retriever.config.misspelt:
+            bare = {index: text for index, text in unknown.items() if not found[index]}
+            for index, mentions in zip(
+                bare, self.knowledge.dense_linker.link_all(list(bare.values())), strict=True
+            ):
+                found[index] = mentions
         return found
 
     def _told_apart(

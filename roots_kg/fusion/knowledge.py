@@ -11,6 +11,7 @@ from torch import Tensor
 from roots_kg.encoding.hybrid import Reading
 from roots_kg.encoding.interface import Encoder
 from roots_kg.fusion.names import direction_names
+from roots_kg.graph.dense_linking import DenseLinker
 from roots_kg.graph.disambiguation import Disambiguator
 from roots_kg.graph.linking import Linker
 from roots_kg.graph.retrieval import RetrievalConfig, Retriever
@@ -48,6 +49,11 @@ class Knowledge:
     def linker(self) -> Linker:
         """The linker, built when it is first needed."""
         return Linker(self.graph)
+
+    @cached_property
+    def dense_linker(self) -> DenseLinker:
+        """What finds misspelt names; reading all names takes a while when it is first needed."""
+        return DenseLinker(self.graph)
 
     @cached_property
     def disambiguator(self) -> Disambiguator:

@@ -43,6 +43,7 @@ class RetrievalConfig:
         decay: the mass that reaches the next hop, as a share of the mass that is there.
         max_edges: the edges followed in one hop; where there are more, the relations whose edges carry the
             least are given up. One relation at one entity is always followed.
+        misspelt: where a text mentions nothing, look for misspelt names; see `DenseLinker`.
     """
 
     hops: int = 2
@@ -50,6 +51,7 @@ class RetrievalConfig:
     max_fanout: int = 256
     decay: float = 0.7
     max_edges: int = 4096
+    misspelt: bool = False
 
     def __post_init__(self) -> None:
         for name in ("hops", "max_nodes", "max_fanout", "max_edges"):

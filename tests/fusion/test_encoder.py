@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, LinkedText
+from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
@@ -351,3 +352,13 @@ def test_mentions_that_are_given_are_used_as_they_are(layers, knowledge):
     assert encoded.mentions == [found, []]
     assert encoded.knowledge.any(dim=1).tolist() == [True, False]
     assert knowledge.graph.entity_id("Graz") in encoded.subgraphs[0].nodes
+
+
+def test_misspelt_names_are_looked_for_where_that_is_wanted_and_nothing_else_is_linked(encoder, bundle):
+    texts = ["the office in South Amerca", "the office in Kalmar", "nothing of the kind"]
+    plain = KnowledgeEncoder(encoder, Knowledge(bundle))(texts).mentions
+    wanted = KnowledgeEncoder(encoder, Knowledge(bundle, RetrievalConfig(misspelt=True)))(texts).mentions
+    assert not plain[0]
+    assert [mention.best.text for mention in wanted[0]] == ["South Amerca"]
+    assert bundle.graph.entities[wanted[0][0].best.entity_id] == "South America"
+    assert wanted[1:] == plain[1:]
