@@ -360,7 +360,7 @@ class AnswerHead(Head):
         best, score = max(
             ((moving, moving.score_at(ranked[0])) for moving in flows), key=lambda pair: pair[1]
         )
-        weight = score / max(total, 1e-30)
+        weight = max(score, 0.0) / max(total, 1e-30)
         steps = best.flow.chain(ranked[0])
         relations = self.graph.num_relations
         inferred = tuple(
@@ -380,11 +380,11 @@ class _Moving:
     prior: float
 
     def score_at(self, entity: int) -> float:
-        """Return the score that arrives at an entity."""
+        """Return the score that arrives at an entity, −1 if it is not reached."""
         ends, arriving = self.flow.arriving()
         place = int(np.searchsorted(ends, entity))
         found = place < len(ends) and ends[place] == entity
-        return self.prior * float(arriving[place]) if found else 0.0
+        return self.prior * float(arriving[place]) if found else -1.0
 
 
 def _totals(flows: Sequence[_Moving]) -> tuple[dict[int, float], float]:

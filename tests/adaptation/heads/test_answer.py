@@ -1,10 +1,12 @@
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 from roots_kg.adaptation.few_shot import FewShotConfig
-from roots_kg.adaptation.heads.answer import NOTHING, AnswerHead
+from roots_kg.adaptation.heads.answer import NOTHING, AnswerHead, _Moving
+from roots_kg.adaptation.reasoning.flow import flow
 from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import GraphError, TaskError
 from roots_kg.fusion.encoder import Knowledge
@@ -296,3 +298,14 @@ def test_an_augmentation_changes_how_missing_edges_are_completed_and_nothing_els
         weights[augmentation] = again
     assert torch.equal(weights["none"].policy.direction_weight, weights["fgm"].policy.direction_weight)
     assert not torch.equal(weights["none"].completion.weight, weights["fgm"].completion.weight)
+
+
+def test_an_answer_too_unlikely_for_its_score_to_show_has_its_way_all_the_same(fitted, knowledge):
+    head, _ = fitted
+    graph = knowledge.graph
+    direction = np.full((1, 2 * graph.num_relations), 1 / (2 * graph.num_relations))
+    towns = [graph.entity_id(town) for town in ("Lund", "Cusco")]
+    flows = [_Moving(flow(graph, town, direction, np.ones(1)), 0.0) for town in towns]
+    found = head._decode(flows)
+    assert found.value in {"Sweden", "Peru"}
+    assert len(found.evidence) == 1
