@@ -10,6 +10,7 @@ import typer
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
 from roots_kg.cli.output import (
     JsonOption,
+    KnowledgeOption,
     PrecisionOption,
     ProjectOption,
     figures,
@@ -21,9 +22,7 @@ from roots_kg.cli.output import (
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `roots adapt` wrote.")],
     test: Annotated[Path, typer.Option(help="Labelled examples, JSONL.")],
-    knowledge: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
-    ] = None,
+    knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,

@@ -17,6 +17,7 @@ from rich.table import Table
 
 __all__ = [
     "JsonOption",
+    "KnowledgeOption",
     "PrecisionOption",
     "ProjectOption",
     "figures",
@@ -30,6 +31,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 PrecisionOption = Annotated[
     Literal["float32", "int8"] | None,
     typer.Option(help="Read texts in these numbers; int8 is faster.  [default: the model's own]"),
+]
+KnowledgeOption = Annotated[
+    Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
 ]
 ProjectOption = Annotated[
     bool,

@@ -11,6 +11,7 @@ import typer
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
 from roots_kg.cli.output import (
     JsonOption,
+    KnowledgeOption,
     PrecisionOption,
     ProjectOption,
     print_json,
@@ -33,9 +34,7 @@ def predict(
         Path | None, typer.Option("--input", help="JSONL as for training; what is right may be left out.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show links, triples and gates.")] = False,
-    knowledge: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
-    ] = None,
+    knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,

@@ -10,6 +10,7 @@ import typer
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
 from roots_kg.cli.output import (
     JsonOption,
+    KnowledgeOption,
     PrecisionOption,
     ProjectOption,
     figures,
@@ -46,9 +47,7 @@ def report(
         int, typer.Option(help="Of how many predictions to check the evidence, at most.")
     ] = 200,
     html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Also write a page.")] = None,
-    knowledge: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
-    ] = None,
+    knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,
