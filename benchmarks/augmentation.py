@@ -37,7 +37,7 @@ from roots_kg.adaptation.heads.classification import ClassificationHead
 from roots_kg.adaptation.reasoning.completion import Completion
 from roots_kg.adaptation.task import Record
 from roots_kg.fusion.augmentation import AUGMENTATIONS
-from roots_kg.fusion.encoder import EncodedTexts, LinkedText, Text
+from roots_kg.fusion.encoder import EncodedTexts, MarkedText, Text
 from roots_kg.graph.linking import Link, Mention
 from roots_kg.graph.transe import TransEConfig
 
@@ -195,7 +195,7 @@ class Relations:
                 mentions.append(Mention((link,)))
         mentions.sort(key=lambda mention: mention.best.start)
         record = Record({"text": text, "label": relation}, Path("val_wiki.json"), index + 1)
-        return Example(LinkedText(text, tuple(mentions)), relation, record)
+        return Example(MarkedText(text, tuple(mentions)), relation, record)
 
 
 class _EncodeOnce:

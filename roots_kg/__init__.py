@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from roots_kg.adaptation.heads.base import Example, Head, Prediction
+    from roots_kg.adaptation.sample_tasks import SampleTask
     from roots_kg.adaptation.task import Record, Task
     from roots_kg.errors import RootsError
     from roots_kg.explain import Evidence, Explanation
@@ -33,6 +34,7 @@ _HOME = {
     "Record": "roots_kg.adaptation.task",
     "RootsError": "roots_kg.errors",
     "RootsModel": "roots_kg.model",
+    "SampleTask": "roots_kg.adaptation.sample_tasks",
     "Task": "roots_kg.adaptation.task",
     "TransE": "roots_kg.graph.transe",
     "TransEConfig": "roots_kg.graph.transe",
@@ -51,6 +53,7 @@ __all__ = [
     "Record",
     "RootsError",
     "RootsModel",
+    "SampleTask",
     "Task",
     "TransE",
     "TransEConfig",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from roots_kg.adaptation.heads.base import Head, Prediction
-from roots_kg.fusion.encoder import EncodedTexts, LinkedText, Text
+from roots_kg.fusion.encoder import EncodedTexts, Text
 from roots_kg.graph.triples import KnowledgeGraph
 
 __all__ = ["Evidence", "Explanation", "Inferred", "LinkShown", "TokenGate", "explain_predictions"]
@@ -116,7 +116,7 @@ def explain_predictions(
     """
     explanations = []
     for index, (text, prediction) in enumerate(zip(encoded.texts, predictions, strict=True)):
-        known = LinkedText(text, tuple(encoded.mentions[index]))
+        known = encoded.marked(index)
         explanations.append(
             Explanation(
                 text,

@@ -1,10 +1,10 @@
-"""RootsModel: encoder, knowledge and a task head in a row; what a person adapts, asks and saves."""
+"""RootsModel: encoder, knowledge and task heads in a row; what a person adapts, asks and saves."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -14,16 +14,17 @@ from torch import Tensor
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Example, Head, Prediction
-from roots_kg.adaptation.task import Record, Task, TaskReading, read_records
-from roots_kg.bundle import Bundle, atomic_folder, checked, is_bundle
-from roots_kg.config import from_mapping, to_mapping
+from roots_kg.adaptation.meta_learning.store import MetaBundle
+from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.bundle import atomic_folder, is_bundle
+from roots_kg.config import from_mapping
 from roots_kg.encoding import encoder_store
 from roots_kg.encoding.checkpoints import is_checkpoint
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.hybrid import Reading
 from roots_kg.encoding.interface import Encoder
 from roots_kg.encoding.text_encoder import Precision, TextEncoder
-from roots_kg.errors import BundleError, ConfigError, TaskError, UsageError, nearest
+from roots_kg.errors import TaskError, UsageError, nearest
 from roots_kg.explain import Explanation, explain_predictions
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder, Text
 from roots_kg.fusion.layer import FusionConfig
@@ -31,12 +32,12 @@ from roots_kg.fusion.store import FusionBundle, load_fusion
 from roots_kg.graph import alignment
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
+from roots_kg.model_store import KIND, ModelSettings, SavedModel, adapted_head, write_model
 from roots_kg.registry import get_head
 from roots_kg.weights import PRETRAINED
 
 __all__ = ["AdaptReport", "EvaluationReport", "RootsModel"]
 
-KIND = "model"
 TEXTS_AT_A_TIME = 256
 
 Progress = Callable[[int], None]
@@ -46,38 +47,18 @@ KnowledgeSource = str | Path | GraphBundle
 
 
 @dataclass(frozen=True)
-class _TaskSettings:
-    name: str
-    head: str
-    description: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
-    metrics: tuple[str, ...] = ()
-    reading: TaskReading | None = None
-
-
-@dataclass(frozen=True)
-class _Settings:
-    encoder: str | None
-    task: _TaskSettings
-    head: dict[str, Any]
-    retrieval: RetrievalConfig
-    fusion: FusionConfig
-    knowledge: bool
-    precision: Precision = "float32"
-    space: str = ""
-
-
-@dataclass(frozen=True)
 class AdaptReport:
     """What an adaptation did.
 
     Args:
         fit: what the head chose, as it tells it.
         seconds: CPU seconds spent encoding and fitting.
+        support: the examples that it was fitted to.
     """
 
     fit: dict[str, Any]
     seconds: dict[str, float]
+    support: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +77,9 @@ class EvaluationReport:
 
 
 class RootsModel:
-    """A text encoder, a graph if there is one, and a task head once it is adapted.
+    """A text encoder, a graph if there is one, and a head for each task that it is adapted to.
+
+    `heads` holds them by the name of the task.
 
     Args:
         encoder: a `TextEncoder`, or a `TransformersEncoder`, with which a model cannot be saved.
@@ -124,7 +107,7 @@ class RootsModel:
         if trained is not None and graph is not None and self.layers.fusion is not None:
             trained.require(encoder, graph)
             self.layers.fusion.load_state_dict(trained.layer.state_dict())
-        self.head: Head | None = None
+        self.heads: dict[str, Head] = {}
 
     @classmethod
     def from_pretrained(
@@ -168,49 +151,16 @@ class RootsModel:
             raise UsageError(
                 "there is no such model folder", path=path, hint=f"a pretrained model is {names}"
             )
-        bundle = Bundle.read(path, KIND)
-        try:
-            settings = from_mapping(_Settings, bundle.settings)
-        except ConfigError as error:
-            raise checked(bundle, error) from error
-        if settings.knowledge and (graph is None or project):
-            own = GraphBundle.load(path / "knowledge")
-            graph = own if graph is None else _projected(graph, own)
-        return cls._restore(bundle, settings, graph, precision or settings.precision)
-
-    @classmethod
-    def _restore(
-        cls, bundle: Bundle, settings: _Settings, graph: GraphBundle | None, precision: Precision
-    ) -> RootsModel:
-        if settings.encoder is None:
-            encoder = encoder_store.load_encoder(bundle.path / "encoder")
-        elif settings.encoder not in PRETRAINED:  # nor is it ever a path
-            message = f"there is no pretrained model {settings.encoder!r}"
-            hint = nearest(settings.encoder, PRETRAINED)
-            raise BundleError(message, path=bundle.path / "config.json", hint=hint)
-        else:
-            encoder = TextEncoder.from_pretrained(settings.encoder)
-        model = cls(encoder.to_precision(precision), graph, settings.retrieval, settings.fusion)
-        task = Task(**{key: getattr(settings.task, key) for key in _TaskSettings.__dataclass_fields__})
-        try:
-            head: Head = get_head(task.head)(task, encoder.hidden_size, model.knowledge, settings.head)
-            known = head.settings()
-        except (ValueError, TypeError, AttributeError) as error:
-            message = f"the settings of the head {task.head!r} are damaged: {error}"
-            raise BundleError(message, path=bundle.path / "config.json") from error
-        for key in settings.head:
-            if key not in known:
-                message = f"unknown key {key!r} in the settings of the head"
-                raise BundleError(message, path=bundle.path / "config.json", hint=nearest(key, known))
-        try:
-            head.load_state_dict(bundle.tensors("head.safetensors"))
-            if model.layers.fusion is not None and graph is not None and settings.knowledge:
-                fusion = bundle.tensors("fusion.safetensors")
-                model._use_fusion(fusion, head, graph, settings.space)
-        except (RuntimeError, KeyError) as error:
-            message = " ".join(str(error).split())
-            raise BundleError(f"its tensors do not fit: {message}", path=bundle.path) from error
-        model.head, model.layers.reading = head.eval(), task.reading
+        saved = SavedModel(path)
+        if saved.settings.knowledge and (graph is None or project):
+            graph = saved.graph() if graph is None else _projected(graph, saved.graph())
+        encoder = saved.encoder(precision)
+        model = cls(encoder, graph, saved.settings.retrieval, saved.settings.fusion)
+        for head in saved.heads(encoder.hidden_size, model.knowledge):
+            model.heads[head.task.name] = head
+        if model.layers.fusion is not None and graph is not None and saved.settings.knowledge:
+            with saved.fitting():
+                model._use_fusion(saved.fusion(), graph, saved.settings.space)
         return model
 
     def with_graph(self, graph: GraphBundle, *, project: bool = False) -> RootsModel:
@@ -233,24 +183,29 @@ class RootsModel:
         model = RootsModel(self.layers.encoder, graph, self.retrieval, self.fusion)
         if self.knowledge is not None and self.layers.fusion is not None:
             weights = self.layers.fusion.state_dict()
-            model._use_fusion(weights, self.head, graph, self.knowledge.bundle.space)
-        if self.head is not None:
-            settings = self.head.settings()
-            head = type(self.head)(self.head.task, self.head.size, model.knowledge, settings)
-            head.load_state_dict(self.head.state_dict())
-            model.head, model.layers.reading = head.eval(), self.layers.reading
+            model._use_fusion(weights, graph, self.knowledge.bundle.space, self.heads.values())
+        for name, own in self.heads.items():
+            head = type(own)(own.task, own.size, model.knowledge, own.settings())
+            head.module = own.module
+            head.load_state_dict(own.state_dict())
+            model.heads[name] = head.eval()
         return model
 
     def _use_fusion(
-        self, weights: Mapping[str, Tensor], head: Head | None, graph: GraphBundle, space: str
+        self,
+        weights: Mapping[str, Tensor],
+        graph: GraphBundle,
+        space: str,
+        heads: Collection[Head] | None = None,
     ) -> None:
-        """Take over a fusion layer, if the graph's vectors are those that it and the head were trained with.
+        """Take over a fusion layer, if the graph's vectors are those that it and the heads were trained with.
 
-        For a head that reads neither fusion nor vectors any vectors do; then the layer stays new where it
-        would not fit.
+        For heads that read neither fusion nor vectors any vectors do; then the layer stays new where it
+        would not fit. The heads are the model's own where none are given.
         """
         dimension = weights["entity_map.weight"].shape[1]
-        if head is None or head.reads_fusion or head.reads_vectors:
+        heads = self.heads.values() if heads is None else heads
+        if not heads or any(head.reads_fusion or head.reads_vectors for head in heads):
             graph.require_space(dimension, space)
         if self.layers.fusion is not None and self.layers.fusion.entity_size == dimension:
             self.layers.fusion.load_state_dict(weights)
@@ -315,6 +270,7 @@ class RootsModel:
         shots: int | None = None,
         seed: int = 0,
         config: FewShotConfig | None = None,
+        meta: MetaBundle | None = None,
     ) -> AdaptReport:
         """Adapt to a task from a few examples.
 
@@ -324,6 +280,7 @@ class RootsModel:
             shots: how many to use of each class (in all, for heads without classes); None for all.
             seed: of the draw.
             config: how the fit is done.
+            meta: what was learned over many tasks about how to do it; see `roots_kg.training.meta`.
 
         Raises:
             TaskError, UsageError: if the task, its head or its examples cannot be used.
@@ -343,74 +300,159 @@ class RootsModel:
         def encode(texts: Sequence[Text], *, read: bool = True) -> EncodedTexts:
             nonlocal spent
             started = time.process_time()
-            encoded = self._encode_for(head, texts, read=read)
+            encoded = self.encode_for(head, texts, read=read)
             spent += time.process_time() - started
             return encoded
 
-        started, reading = time.process_time(), self.layers.reading
-        try:
-            self.layers.reading = task.reading
-            fit = head.fit(support, encode, config or FewShotConfig())
-        except BaseException:
-            self.layers.reading = reading
-            raise
-        self.head = head.eval()
-        return AdaptReport(fit, {"encode": spent, "fit": time.process_time() - started - spent})
+        started = time.process_time()
+        config, told = config or FewShotConfig(), {}
+        if meta is not None:
+            meta.require(self.layers.encoder, head)
+            config, head.module, told = meta.prepare(head, support, encode, config)
+        fit = {**head.fit(support, encode, config), **told}
+        self.heads[task.name] = head.eval()
+        seconds = {"encode": spent, "fit": time.process_time() - started - spent}
+        return AdaptReport(fit, seconds, tuple(support))
 
-    def read(self, record: Record) -> Text:
+    @property
+    def head(self) -> Head | None:
+        """The head of a model with one task; None before it is adapted.
+
+        Raises:
+            UsageError: if it has several.
+        """
+        return self.head_of() if self.heads else None
+
+    def head_of(self, task: str | None = None) -> Head:
+        """Return the head that was adapted to a task.
+
+        Args:
+            task: the task's name; None for the only one.
+
+        Raises:
+            UsageError: if there is none, or several and no name.
+        """
+        if not self.heads:
+            raise UsageError(
+                "the model has no task yet", hint="adapt it first, with `roots adapt` or `adapt()`"
+            )
+        if task is None and len(self.heads) > 1:
+            raise UsageError("the model has several tasks", hint=f"name one of {', '.join(self.heads)}")
+        if task is not None and task not in self.heads:
+            raise UsageError(f"the model has no task {task!r}", hint=nearest(task, self.heads))
+        return next(iter(self.heads.values())) if task is None else self.heads[task]
+
+    def read(self, record: Record, task: str | None = None) -> Text:
         """Return what a line of an examples file says to predict from, as the task's head reads it.
 
         Raises:
-            UsageError: if the model has not been adapted to a task.
+            UsageError: if the model has not been adapted to the task.
             TaskError: if the line does not fit the head.
         """
-        return self._head().text(record)
+        return self.head_of(task).text(record)
 
-    def predict(self, texts: Sequence[Text], *, progress: Progress | None = None) -> list[Prediction]:
+    def predict(
+        self, texts: Sequence[Text], task: str | None = None, *, progress: Progress | None = None
+    ) -> list[Prediction]:
         """Predict, one prediction a text.
+
+        Args:
+            texts: of any length, empty ones included.
+            task: whose head predicts, in a model with several; see `predict_all` for all at once.
+            progress: called with the number of texts done since the last call.
+
+        Raises:
+            UsageError: if the model has not been adapted to the task.
+        """
+        head = self.head_of(task)
+        return [
+            prediction
+            for part in _parts(texts, progress)
+            for prediction in head.decode(self.encode_for(head, part))
+        ]
+
+    def predict_all(
+        self, texts: Sequence[Text], *, progress: Progress | None = None
+    ) -> dict[str, list[Prediction]]:
+        """Predict with every head, and read a text once for all heads that read it in the same way.
 
         Args:
             texts: of any length, empty ones included.
             progress: called with the number of texts done since the last call.
 
-        Raises:
-            UsageError: if the model has not been adapted to a task.
+        Returns:
+            For each task one prediction a text, the same that `predict` gives.
         """
-        return [prediction for part in _parts(texts, progress) for prediction in self._decode(part)[1]]
+        together: dict[tuple[Any, ...], list[tuple[str, Head]]] = {}
+        for name, head in self.heads.items():
+            together.setdefault((head.reads_texts, head.task.reading), []).append((name, head))
+        found: dict[str, list[Prediction]] = {name: [] for name in self.heads}
+        for part in _parts(texts, progress):
+            for group in together.values():
+                encoded = self._encode([head for _, head in group], part, read=group[0][1].reads_texts)
+                for name, head in group:
+                    found[name] += head.decode(_seen_by(head, encoded))
+        return found
 
-    def explain(self, texts: Sequence[Text], *, progress: Progress | None = None) -> list[Explanation]:
+    def explain(
+        self, texts: Sequence[Text], task: str | None = None, *, progress: Progress | None = None
+    ) -> list[Explanation]:
         """Predict, and measure for each prediction what the triples behind it were worth.
 
         Arguments and errors are those of `predict`.
         """
-        head, graph = self._head(), self.knowledge.graph if self.knowledge else None
+        head, graph = self.head_of(task), self.knowledge.graph if self.knowledge else None
         explanations = []
         for part in _parts(texts, progress):
-            encoded, predictions = self._decode(part)
+            encoded = self.encode_for(head, part)
             explanations += explain_predictions(
-                head, partial(self._encode_for, head, read=head.reads_texts), graph, encoded, predictions
+                head, partial(self.encode_for, head), graph, encoded, head.decode(encoded)
             )
         return explanations
 
     def evaluate(
-        self, examples: Sequence[Record] | Path, *, progress: Progress | None = None
+        self,
+        examples: Sequence[Record] | Path,
+        task: str | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> EvaluationReport:
         """Judge the model on labelled examples, given as records or as a JSONL file.
 
         Args:
             examples: what is right for each text.
+            task: which of the model's tasks they are of, if it has several.
             progress: called with the number of texts done since the last call.
 
         Raises:
             TaskError: if an example does not fit the head, for instance by a label it does not know.
         """
-        head = self._head()
+        head = self.head_of(task)
         records = read_records(examples) if isinstance(examples, Path) else examples
         started = time.perf_counter()
         read: list[Example] = [head.example(record) for record in records]
-        predictions = self.predict([example.text for example in read], progress=progress)
+        predictions = self.predict([example.text for example in read], head.task.name, progress=progress)
         metrics = head.judge(predictions, [example.target for example in read])
         return EvaluationReport(metrics, len(read), time.perf_counter() - started)
+
+    def encode_for(
+        self,
+        head: Head,
+        texts: Sequence[Text],
+        without: Sequence[Collection[int]] | None = None,
+        *,
+        read: bool | None = None,
+    ) -> EncodedTexts:
+        """Read texts through layers 1 and 2 as a head wants them.
+
+        Args:
+            head: one of the model's, or one that is about to be fitted.
+            texts: of any length.
+            without: for each text, triples to treat as absent from the graph.
+            read: read the texts as they stand; by default if the head does when it predicts.
+        """
+        encoded = self._encode([head], texts, without, read=head.reads_texts if read is None else read)
+        return _seen_by(head, encoded)
 
     def save_pretrained(self, path: Path | str) -> None:
         """Write the adapted model to a folder, whole or not at all.
@@ -422,31 +464,24 @@ class RootsModel:
             UsageError: if the model has not been adapted to a task.
             BundleError: if the folder holds something else, or cannot be written.
         """
-        head = self._head()
-        task = _TaskSettings(**{key: getattr(head.task, key) for key in _TaskSettings.__dataclass_fields__})
-        encoder = self._text_encoder("be saved")
-        settings = _Settings(
+        heads, encoder = list(self.heads.values()), self._text_encoder("be saved")
+        self.head_of(next(iter(self.heads), None))  # there is one
+        knowledge, layer = self.knowledge, self.layers.fusion
+        tuning = encoder.tuning if encoder.pretrained_name is not None else None
+        settings = ModelSettings(
             encoder=encoder.pretrained_name,
-            task=task,
-            head=head.settings(),
+            heads=tuple(map(adapted_head, heads)),
             retrieval=self.retrieval,
             fusion=self.fusion,
-            knowledge=self.knowledge is not None,
+            knowledge=knowledge is not None,
             precision=encoder.precision,
-            space=self.knowledge.bundle.space if self.knowledge is not None else "",
+            space=knowledge.bundle.space if knowledge is not None else "",
+            tuning=tuning.shape if tuning is not None else None,
         )
-        tensors = {"head.safetensors": head.state_dict()}
+        fusion = layer.state_dict() if layer is not None else None
+        graph = knowledge.bundle if knowledge is not None else None
         with atomic_folder(Path(path), kind=KIND) as folder:
-            if encoder.pretrained_name is None:
-                (folder / "encoder").mkdir()
-                encoder_store.write_encoder(encoder, folder / "encoder")
-            if self.knowledge is not None and self.layers.fusion is not None:
-                tensors["fusion.safetensors"] = self.layers.fusion.state_dict()
-                (folder / "knowledge").mkdir()
-                self.knowledge.bundle.write(folder / "knowledge")
-            Bundle.write(
-                folder, KIND, to_mapping(settings), tensors=tensors, texts={"README.md": _readme(settings)}
-            )
+            write_model(folder, settings, encoder, heads, fusion, graph)
 
     def export_onnx(self, path: Path | str, reading: Reading | None = None) -> None:
         """Write the text encoder as an ONNX file; see `roots_kg.encoding.onnx_export.export_onnx`."""
@@ -463,31 +498,26 @@ class RootsModel:
             )
         return encoder
 
-    def _head(self) -> Head:
-        if self.head is None:
-            raise UsageError(
-                "the model has no task yet", hint="adapt it first, with `roots adapt` or `adapt()`"
-            )
-        return self.head
-
-    def _decode(self, texts: Sequence[Text]) -> tuple[EncodedTexts, list[Prediction]]:
-        head = self._head()
-        encoded = self._encode_for(head, texts, read=head.reads_texts)
-        return encoded, head.decode(encoded)
-
-    def _encode_for(
+    def _encode(
         self,
-        head: Head,
+        heads: Sequence[Head],
         texts: Sequence[Text],
         without: Sequence[Collection[int]] | None = None,
         *,
-        read: bool = True,
+        read: bool,
     ) -> EncodedTexts:
-        with torch.inference_mode():
-            encoded: EncodedTexts = self.layers(
-                texts, without, read=read, fuse=head.reads_fusion, ask=head.reads_questions
-            )
+        """Read texts as several heads want them that agree on how texts are read."""
+        asked = {name: any(head.asks[name] for head in heads) for name in heads[0].asks}
+        self.layers.reading = heads[0].task.reading
+        with torch.no_grad():  # unlike inference mode, it lets heads keep what they are given and train on it
+            encoded: EncodedTexts = self.layers(texts, without, read=read, **asked)
         return encoded
+
+
+@torch.no_grad()
+def _seen_by(head: Head, encoded: EncodedTexts) -> EncodedTexts:
+    """Return texts with their features as a head sees them, through its module if it has one."""
+    return encoded if head.module is None else replace(encoded, features=head.module(encoded.features))
 
 
 def _load_graph(knowledge: KnowledgeSource | Sequence[KnowledgeSource] | None) -> GraphBundle | None:
@@ -511,15 +541,3 @@ def _parts(texts: Sequence[Text], progress: Progress | None) -> Iterator[Sequenc
         yield part
         if progress is not None:
             progress(len(part))
-
-
-def _readme(settings: _Settings) -> str:
-    task = settings.task
-    graph = "its own copy of the graph in `knowledge/`" if settings.knowledge else "no graph"
-    encoder = f"{settings.encoder} (not copied here)" if settings.encoder else "its own, in `encoder/`"
-    return (
-        f"# {task.name}\n\n{task.description or 'An adapted model.'}\n\n"
-        f"Head: {task.head}. Encoder: {encoder}. It uses {graph}.\n\n"
-        "Written by `roots adapt`. Use it with `roots predict FOLDER TEXT` or "
-        "`roots_kg.RootsModel.from_pretrained(FOLDER)`.\n"
-    )

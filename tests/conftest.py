@@ -23,6 +23,13 @@ from roots_kg.training.transe import train_transe
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+
+@pytest.fixture(scope="session", autouse=True)
+def roots_home(tmp_path_factory):
+    """A memory of trusted code that is the tests' own, here and in processes that they start."""
+    os.environ["ROOTS_HOME"] = str(tmp_path_factory.mktemp("roots_home"))
+
+
 COUNTRIES = {
     "Austria": ("euro", "Central Europe", "Graz Linz Villach Bregenz Dornbirn Wels"),
     "Germany": ("euro", "Central Europe", "Kassel Rostock Chemnitz Bochum Ulm Fulda"),

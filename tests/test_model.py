@@ -8,6 +8,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.encoding.adapters import LowRankAdapter
 from roots_kg.encoding.backbones import TransformersEncoder
 from roots_kg.encoding.encoder_store import save_encoder
 from roots_kg.encoding.text_encoder import TextEncoder
@@ -99,7 +100,7 @@ def test_saving_does_not_touch_a_folder_that_holds_something_else(routing, tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["head.safetensors", "fusion.safetensors", "README.md", "knowledge/triples.safetensors"]
+    "name", ["head-0.safetensors", "fusion.safetensors", "README.md", "knowledge/triples.safetensors"]
 )
 def test_a_flipped_byte_is_noticed_and_its_file_named(routing, tmp_path, name):
     routing.save_pretrained(tmp_path / "model")
@@ -433,7 +434,7 @@ def test_damaged_settings_of_the_head_are_refused(routing, tmp_path, key, value)
     routing.save_pretrained(tmp_path / "model")
     path = tmp_path / "model" / "config.json"
     config = json.loads(path.read_text())
-    config["settings"]["head"][key] = value
+    config["settings"]["heads"][0]["settings"][key] = value
     path.write_text(json.dumps(config))
     with pytest.raises(BundleError, match=r"config\.json"):
         RootsModel.from_pretrained(tmp_path / "model")
@@ -520,3 +521,60 @@ def test_a_task_file_names_its_reading(routing_folder, tmp_path):
     path.write_text(json.dumps(settings | {"reading": "sideways"}))
     with pytest.raises(ConfigError, match=r"reading: unknown value 'sideways'"):
         Task.load(folder)
+
+
+@pytest.fixture(scope="module")
+def two_tasks(encoder, bundle, routing_folder, questions_folder):
+    model = RootsModel(encoder, graph=bundle)
+    model.adapt(Task.load(routing_folder))
+    model.adapt(replace(Task.load(routing_folder), name="from the left", reading="causal"), shots=3)
+    model.adapt(Task.load(questions_folder), shots=24)
+    return model
+
+
+def test_one_model_serves_several_tasks_and_predicts_as_a_model_for_each_would(two_tasks, routing, questions):
+    found = two_tasks.predict_all(TEXTS)
+    assert list(found) == ["routing", "from the left", "questions"]
+    assert found["routing"] == two_tasks.predict(TEXTS, "routing") == routing.predict(TEXTS)
+    assert found["questions"] == two_tasks.predict(TEXTS, "questions") == questions.predict(TEXTS)
+    assert found["from the left"] == two_tasks.predict(TEXTS, "from the left")
+
+
+def test_heads_that_read_alike_share_one_pass_over_the_texts(encoder, routing_folder, monkeypatch):
+    model, task = RootsModel(encoder), Task.load(routing_folder)
+    for name in ("one", "two", "three"):
+        model.adapt(replace(task, name=name), shots=2)
+    read = []
+    hidden_states = TextEncoder.hidden_states
+    monkeypatch.setattr(
+        TextEncoder,
+        "hidden_states",
+        lambda self, texts, *a: read.append(texts) or hidden_states(self, texts, *a),
+    )
+    assert len(model.predict_all(TEXTS)) == 3
+    assert read == [TEXTS]
+
+
+def test_a_model_with_several_tasks_is_saved_whole(two_tasks, tmp_path):
+    two_tasks.save_pretrained(tmp_path / "model")
+    assert RootsModel.from_pretrained(tmp_path / "model").predict_all(TEXTS) == two_tasks.predict_all(TEXTS)
+
+
+def test_with_several_tasks_one_has_to_be_named(two_tasks, tmp_path):
+    with pytest.raises(UsageError, match=r"several tasks.*\(name one of routing, from the left, questions\)"):
+        two_tasks.predict(TEXTS)
+    with pytest.raises(UsageError, match=r"no task 'ruoting' \(did you mean 'routing'\?\)"):
+        two_tasks.predict(TEXTS, "ruoting")
+
+
+def test_what_tuning_changed_in_the_encoder_is_saved_as_an_adapter(encoder, routing_folder, tmp_path):
+    adapter = LowRankAdapter(encoder.encoder.trunk, 2, 0).eval()
+    torch.nn.init.normal_(adapter.up["blocks/5/output/weight"], std=0.05)
+    model = RootsModel(encoder.with_adapter(adapter.requires_grad_(False)))
+    model.adapt(Task.load(routing_folder), shots=2)
+    model.save_pretrained(tmp_path / "model")
+    again = RootsModel.from_pretrained(tmp_path / "model")
+    assert again.predict(TEXTS) == model.predict(TEXTS)
+    assert torch.equal(again.encode(TEXTS), model.encode(TEXTS))
+    assert not torch.equal(again.encode(TEXTS), RootsModel(encoder).encode(TEXTS))
+    assert (tmp_path / "model" / "tuning.safetensors").stat().st_size < 1_500_000

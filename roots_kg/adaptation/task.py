@@ -12,7 +12,7 @@ from roots_kg.config import from_mapping, load_yaml
 from roots_kg.errors import TaskError
 from roots_kg.workspace import inside
 
-__all__ = ["Record", "Task", "read_records"]
+__all__ = ["Record", "Task", "read_records", "scan_records"]
 
 TaskReading = Literal["bidirectional", "causal", "hybrid"]
 
@@ -160,13 +160,22 @@ def read_records(path: Path) -> list[Record]:
     Raises:
         TaskError: if the file is missing, empty, not UTF-8, or a line is not a JSON object.
     """
-    records = list(_records(path))
+    records = []
+    for found in scan_records(path):
+        if isinstance(found, TaskError):
+            raise found
+        records.append(found)
     if not records:
         raise TaskError("the file holds no example", path=path)
     return records
 
 
-def _records(path: Path) -> Iterator[Record]:
+def scan_records(path: Path) -> Iterator[Record | TaskError]:
+    """Read a JSONL file line by line; what cannot be read is an error in the place of its record.
+
+    Raises:
+        TaskError: if the file cannot be opened.
+    """
     try:
         stream = path.open("rb")
     except OSError as error:
@@ -175,16 +184,20 @@ def _records(path: Path) -> Iterator[Record]:
         raise TaskError(reason, path=path) from error
     with stream:
         for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line.decode("utf-8-sig"))
-            except UnicodeDecodeError as error:
-                raise TaskError(
-                    f"not UTF-8: byte 0x{line[error.start]:02x}", path=path, line=number
-                ) from error
-            except (ValueError, RecursionError) as error:
-                raise TaskError(f"not a JSON object: {error}", path=path, line=number) from error
-            if not isinstance(fields, dict):
-                raise TaskError(f"expected a JSON object, found {fields!r:.80}", path=path, line=number)
-            yield Record(fields, path, number)
+            if line.strip():
+                try:
+                    yield _record(line, path, number)
+                except TaskError as error:
+                    yield error
+
+
+def _record(line: bytes, path: Path, number: int) -> Record:
+    try:
+        fields = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise TaskError(f"not UTF-8: byte 0x{line[error.start]:02x}", path=path, line=number) from error
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"not a JSON object: {error}", path=path, line=number) from error
+    if not isinstance(fields, dict):
+        raise TaskError(f"expected a JSON object, found {fields!r:.80}", path=path, line=number)
+    return Record(fields, path, number)

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roots_kg.cli.code import TrustTaskCodeOption, head_of_task
 from roots_kg.cli.output import JsonOption, PrecisionOption, figures, print_json
 from roots_kg.errors import UsageError
 from roots_kg.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from roots_kg.adaptation.heads.base import Example, Head
     from roots_kg.adaptation.task import Task
     from roots_kg.graph.store import GraphBundle
 
@@ -55,9 +59,7 @@ def adapt(
         bool, typer.Option("--misspelt", help="Look for misspelt names where a text mentions nothing.")
     ] = False,
     precision: PrecisionOption = None,
-    trust_task_code: Annotated[
-        bool, typer.Option("--trust-task-code", help="Run the task folder's head.py, if it has one.")
-    ] = False,
+    trust_task_code: TrustTaskCodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Adapt a model to a task from a few labelled examples, with your graph if the task has one.
@@ -70,8 +72,8 @@ def adapt(
     from roots_kg.encoding.text_encoder import TextEncoder
     from roots_kg.fusion.store import load_fusion
     from roots_kg.graph.retrieval import RetrievalConfig
-    from roots_kg.model import KIND, RootsModel
-    from roots_kg.registry import get_head, load_task_code
+    from roots_kg.model import RootsModel
+    from roots_kg.model_store import KIND
 
     if knowledge and no_knowledge:
         raise UsageError("--knowledge and --no-knowledge exclude each other")
@@ -81,15 +83,7 @@ def adapt(
     ensure_replaceable(out, kind=KIND)
     folder = Workspace.find().task_folder(task)
     chosen = Task.load(folder)
-    has_code = (folder / "head.py").is_file()
-    if trust_task_code and has_code:
-        load_task_code(folder / "head.py")
-    try:
-        get_head(chosen.head)
-    except UsageError as error:
-        untrusted = has_code and not trust_task_code
-        hint = "its head.py runs only with --trust-task-code" if untrusted else error.hint
-        raise UsageError(error.message, path=folder / "task.yaml", hint=hint) from error
+    head_of_task(folder, chosen.head, trust=trust_task_code)
     text_encoder = TextEncoder.from_pretrained(encoder, precision=precision or "float32")
     trained = load_fusion(fusion) if fusion is not None else None
     graph = None if no_knowledge else _graph(chosen, knowledge)
@@ -101,6 +95,7 @@ def adapt(
     )
     model = RootsModel(text_encoder, graph, retrieval, fusion=trained)
     report = model.adapt(chosen, shots=shots, seed=seed, config=config)
+    _warn_of_test_texts(chosen, model.head_of(chosen.name), report.support)
     model.save_pretrained(out)
     if as_json:
         print_json({"metrics": report.fit, "seconds": report.seconds, "out": out, "seed": seed})
@@ -110,6 +105,19 @@ def adapt(
         {**report.fit, **{f"{k} cpu seconds": v for k, v in report.seconds.items()}},
     )
     print(f"The model is in {out}")
+
+
+def _warn_of_test_texts(task: Task, head: Head, support: Sequence[Example]) -> None:
+    """Say how many of the texts that were learned from are also in the task's test file."""
+    from roots_kg.adaptation.task_check import shared_texts
+
+    shared = shared_texts(support, task.test, head) if task.test is not None else 0
+    if shared:
+        print(
+            f"warning: {shared:,} of the {len(support):,} examples to learn from have a text that is also in "
+            f"{task.test}; judged by that file, the model will look better than it is",
+            file=sys.stderr,
+        )
 
 
 def _graph(task: Task, knowledge: list[Path] | None) -> GraphBundle | None:

@@ -36,7 +36,7 @@ def evaluate(
     from roots_kg.model import RootsModel
 
     records = read_records(test)
-    trust_code_of(task_code)
+    trust_code_of(task_code, model)
     loaded = RootsModel.from_pretrained(
         model, knowledge=knowledge, project=project_knowledge, precision=precision
     )

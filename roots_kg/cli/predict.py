@@ -53,7 +53,7 @@ def predict(
     if not all(map(is_text, texts or ())):
         raise UsageError("a text is not UTF-8")
     records = read_records(input_file) if input_file is not None else []
-    trust_code_of(task_code)
+    trust_code_of(task_code, model)
     loaded = RootsModel.from_pretrained(
         model, knowledge=knowledge, project=project_knowledge, precision=precision
     )

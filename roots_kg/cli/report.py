@@ -69,7 +69,7 @@ def report(
     if html is not None:
         _check_page(html, model, test)
     records = read_records(test)
-    trust_code_of(task_code)
+    trust_code_of(task_code, model)
     loaded = RootsModel.from_pretrained(
         model, knowledge=knowledge, project=project_knowledge, precision=precision
     )

@@ -9,16 +9,28 @@ sizes used here costs less than two thin matrix products beside every wide one.
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-__all__ = ["LowRankAdapter"]
+from roots_kg.encoding.transformer import Transformer
+
+__all__ = ["AdaptedTransformer", "AdapterShape", "LowRankAdapter"]
 
 M = TypeVar("M", bound=nn.Module)
 
 _SEPARATOR = "/"  # names of parameters hold dots, which names in a ParameterDict may not
+
+
+@dataclass(frozen=True)
+class AdapterShape:
+    """The ranks of an adapter: of its matrices and of its embeddings."""
+
+    rank: int
+    embedding_rank: int
 
 
 class LowRankAdapter(nn.Module):
@@ -27,7 +39,7 @@ class LowRankAdapter(nn.Module):
     Args:
         module: the module to adapt, which is neither kept nor changed.
         rank: r, of its matrices; never more than a matrix has rows or columns.
-        embedding_rank: r of its embeddings; by default that of the matrices.
+        embedding_rank: r of its embeddings, 0 to leave them as they are; by default that of the matrices.
     """
 
     def __init__(self, module: nn.Module, rank: int, embedding_rank: int | None = None) -> None:
@@ -45,7 +57,15 @@ class LowRankAdapter(nn.Module):
             wanted = rank if name not in embeddings or embedding_rank is None else embedding_rank
             inner = min(wanted, rows, columns)
             self.up[key] = nn.Parameter(weight.new_zeros(rows, inner))
-            self.down[key] = nn.Parameter(torch.randn(inner, columns) / inner**0.5)
+            self.down[key] = nn.Parameter(torch.randn(inner, columns) / max(1, inner) ** 0.5)
+
+    @property
+    def shape(self) -> AdapterShape:
+        """The ranks, which are those of its largest matrices."""
+        ranks = {True: 0, False: 0}
+        for name, matrix in self.up.items():
+            ranks["embedding" in name] = max(ranks["embedding" in name], matrix.shape[1])
+        return AdapterShape(rank=ranks[False], embedding_rank=ranks[True])
 
     def weights(self, module: nn.Module) -> dict[str, Tensor]:
         """Return the adapted weights of a module by name, through which gradients reach the adapter."""
@@ -65,3 +85,30 @@ class LowRankAdapter(nn.Module):
             adapted = copy.deepcopy(module).to("meta")
         adapted.load_state_dict(self.weights(module), assign=True)
         return adapted.requires_grad_(False)
+
+
+class AdaptedTransformer(Transformer):
+    """A trunk read with the weights of an adapter, which it does not merge: gradients reach the adapter.
+
+    Args:
+        trunk: the trunk, which is shared and stays as it is.
+        adapter: what changes its weights; it is trained elsewhere and is no part of this module's state.
+    """
+
+    def __init__(self, trunk: Transformer, adapter: LowRankAdapter) -> None:
+        nn.Module.__init__(self)
+        self.config = trunk.config
+        self._trunk, self._adapter = [trunk], [adapter]  # in lists, as they are no part of the state
+
+    @property
+    def token_embedding(self) -> nn.Embedding:  # type: ignore[override]
+        """The embedding of the trunk as it stands."""
+        return self._trunk[0].token_embedding
+
+    def forward(self, input_ids: Tensor, mask: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
+        """Encode a batch; see `Transformer.forward`."""
+        (trunk,), (adapter,) = self._trunk, self._adapter
+        states: tuple[Tensor, Tensor] = functional_call(
+            trunk, adapter.weights(trunk), (input_ids, mask), options
+        )
+        return states

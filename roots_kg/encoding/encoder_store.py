@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from roots_kg.bundle import Bundle, atomic_folder, checked
 from roots_kg.config import from_mapping, to_mapping
-from roots_kg.encoding.adapters import LowRankAdapter
+from roots_kg.encoding.adapters import AdapterShape, LowRankAdapter
 from roots_kg.encoding.checkpoints import check_vocabulary
 from roots_kg.encoding.hybrid import HybridEncoder, Reading
 from roots_kg.encoding.language_model import LanguageModelHead
@@ -39,18 +39,12 @@ class _HeadSettings:
 
 
 @dataclass(frozen=True)
-class _AdapterSettings:
-    rank: int
-    embedding_rank: int
-
-
-@dataclass(frozen=True)
 class _Settings:
     trunk: TransformerConfig
     max_length: int
     reading: Reading
     head: _HeadSettings | None = None
-    adapter: _AdapterSettings | None = None
+    adapter: AdapterShape | None = None
 
     def __post_init__(self) -> None:
         if self.reading == "prefix":
@@ -78,7 +72,7 @@ def write_encoder(encoder: TextEncoder, folder: Path) -> None:
         max_length=encoder.tokenizer.max_length,
         reading=encoder.reading,
         head=None if head is None else _head_settings(head),
-        adapter=None if hybrid.adapter is None else _adapter_settings(hybrid.adapter),
+        adapter=None if hybrid.adapter is None else hybrid.adapter.shape,
     )
     tensors = {ENCODER: hybrid.state_dict()}
     if head is not None:
@@ -138,15 +132,6 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 def _head_settings(head: LanguageModelHead) -> _HeadSettings:
     eps = 1e-12 if head.norm is None else head.norm.eps
     return _HeadSettings(head.transform is not None, head.bias is not None, eps)
-
-
-def _adapter_settings(adapter: LowRankAdapter) -> _AdapterSettings:
-    """Return the ranks of an adapter, which are those of its largest matrices."""
-    ranks = {"matrices": 1, "embeddings": 1}
-    for name, matrix in adapter.up.items():
-        kind = "embeddings" if "embedding" in name else "matrices"
-        ranks[kind] = max(ranks[kind], matrix.shape[1])
-    return _AdapterSettings(rank=ranks["matrices"], embedding_rank=ranks["embeddings"])
 
 
 def _readme(encoder: TextEncoder, settings: _Settings) -> str:

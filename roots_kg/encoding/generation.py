@@ -14,6 +14,7 @@ from roots_kg.encoding.decoding.sampling import Choice, Draws, Stopped, continue
 from roots_kg.encoding.decoding.scores import NextTokenRules
 from roots_kg.encoding.decoding.text import Continuation, TextCodec
 from roots_kg.encoding.language_model import LanguageModelHead
+from roots_kg.encoding.pairs import Sources
 from roots_kg.encoding.transformer import Transformer
 from roots_kg.errors import UsageError
 
@@ -115,11 +116,12 @@ def generate_tokens(
     end_id: int | None = None,
     forbidden: Tensor | None = None,
     stopped: Stopped | None = None,
+    sources: Sources | None = None,
 ) -> list[list[list[int]]]:
     """Continue prompts of token ids, all at once.
 
     Args:
-        trunk: read causally.
+        trunk: read causally, or as `sources` says.
         head: its output.
         prompts: B lists of ids, none of them empty.
         limits: the most tokens that each is continued by.
@@ -127,11 +129,12 @@ def generate_tokens(
         end_id: the token that ends a text, or None.
         forbidden: (V,) booleans, true for tokens that are never generated.
         stopped: whether the text of this number ends with these new tokens.
+        sources: how much of each prompt is a source to write a target for; None where prompts are continued.
 
     Returns:
         For each prompt up to `config.num_return_sequences` lists of new ids, best first, without the end.
     """
-    reader = CausalReader(trunk, head, prompts, max(limits))
+    reader = CausalReader(trunk, head, prompts, max(limits), sources)
     rules = _rules(reader, config, end_id, forbidden)
     if config.num_beams > 1:
         found = beam_search(reader, rules, config, limits, end_id, stopped)

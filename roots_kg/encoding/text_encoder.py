@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from roots_kg.encoding import generation
+from roots_kg.encoding.adapters import AdaptedTransformer, LowRankAdapter
 from roots_kg.encoding.causal_side import read_causal_side
 from roots_kg.encoding.checkpoints import bert_trunk, is_checkpoint, load_checkpoint
 from roots_kg.encoding.decoding.config import GenerationConfig
@@ -60,6 +61,7 @@ class TextEncoder(nn.Module):
         self.reading = reading
         self.precision = precision
         self.pretrained_name: str | None = None
+        self._tuning: list[LowRankAdapter] = []  # in a list, as it is no part of the state
         self._quantized: list[QuantizedEncoder] = []  # in a list, as it is no part of the state
 
     @classmethod
@@ -106,9 +108,35 @@ class TextEncoder(nn.Module):
         if precision not in get_args(Precision):
             hint = nearest(precision, get_args(Precision))
             raise UsageError(f"there is no precision {precision!r}", hint=hint)
-        result = TextEncoder(self.encoder, self.tokenizer, self.head, self.reading, precision)
-        result.pretrained_name = self.pretrained_name
+        return self._beside(self.encoder, precision)
+
+    def with_adapter(self, adapter: LowRankAdapter) -> TextEncoder:
+        """Return an encoder whose trunk has the weights of an adapter; this one stays what it is.
+
+        Args:
+            adapter: of this encoder's trunk. In training mode its weights are formed anew whenever a text is
+                read, in float32 and in the bidirectional reading only, and gradients reach it; otherwise they
+                are merged once.
+        """
+        trunk = self.encoder.trunk
+        live = adapter.training
+        adapted = AdaptedTransformer(trunk, adapter) if live else adapter.merged(trunk)
+        hybrid = HybridEncoder(adapted, None if live else self.encoder.adapter)
+        hybrid.gate = self.encoder.gate
+        result = self._beside(hybrid, "float32" if live else self.precision)
+        result._tuning = [adapter]
+        return result
+
+    def _beside(self, encoder: HybridEncoder, precision: Precision) -> TextEncoder:
+        """Return an encoder with this one's tokenizer and head."""
+        result = TextEncoder(encoder, self.tokenizer, self.head, self.reading, precision)
+        result.pretrained_name, result._tuning = self.pretrained_name, self._tuning
         return result.train(self.training)
+
+    @property
+    def tuning(self) -> LowRankAdapter | None:
+        """The adapter that has been merged into the trunk, if any."""
+        return self._tuning[0] if self._tuning else None
 
     @property
     def hidden_size(self) -> int:
@@ -162,12 +190,12 @@ class TextEncoder(nn.Module):
         Raises:
             UsageError: if the encoder has no trained language-model head, or a prompt does not fit.
         """
-        trunk, head = self._language_model()
-        return generation.generate(trunk, head, self._codec, prompts, config, progress)
+        trunk, head = self.language_model()
+        return generation.generate(trunk, head, self.codec, prompts, config, progress)
 
     def stream(self, prompt: str, config: GenerationConfig) -> Iterator[str]:
         """Continue one prompt, piece by piece; see `generation.stream` and `generate`."""
-        return generation.stream(*self._language_model(), self._codec, prompt, config)
+        return generation.stream(*self.language_model(), self.codec, prompt, config)
 
     def train(self, mode: bool = True) -> TextEncoder:
         """Set training or evaluation mode."""
@@ -185,7 +213,12 @@ class TextEncoder(nn.Module):
             self._quantized.append(QuantizedEncoder(self.encoder))
         return self._quantized[0]
 
-    def _language_model(self) -> tuple[Transformer, LanguageModelHead]:
+    def language_model(self) -> tuple[Transformer, LanguageModelHead]:
+        """Return the trunk with the weights of the causal reading, and what tells the next token.
+
+        Raises:
+            UsageError: if the encoder has no trained language-model head.
+        """
         if self.head is None:
             raise UsageError(
                 "this encoder cannot generate: it has no trained language-model head",
@@ -194,7 +227,8 @@ class TextEncoder(nn.Module):
         return self.encoder.causal_trunk, self.head
 
     @cached_property
-    def _codec(self) -> TextCodec:
+    def codec(self) -> TextCodec:
+        """The tokenizer as generation needs it."""
         return TextCodec(self.tokenizer.to_json())
 
 

@@ -18,7 +18,7 @@ from roots_kg.errors import TaskError, UsageError
 from roots_kg.evaluation.controls import RandomKnowledge, random_vectors, shuffled_graph
 from roots_kg.evaluation.remembering import RememberingEncoder
 from roots_kg.evaluation.trials import Trial
-from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder, Text
+from roots_kg.fusion.encoder import EncodedTexts, KnowledgeEncoder, Text
 from roots_kg.graph.retrieval import Subgraph
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.model import RootsModel
@@ -83,19 +83,17 @@ class Conditions:
     """
 
     def __init__(self, model: RootsModel, task: Task, records: Sequence[Record], seed: int = 0) -> None:
-        if model.head is None:
-            raise UsageError("the model has no task yet", hint="adapt it first, with `roots adapt`")
         if model.knowledge is None:
             raise UsageError(
                 "the model has no graph, so there is no knowledge to report on",
                 hint="adapt it again with `--knowledge BUNDLE`, or name a graph for it here in the same way",
             )
-        self.task, self.knowledge, self._head = task, model.knowledge, model.head
-        self.head: Head = type(model.head)(task, model.head.size, model.knowledge)
+        self.task, self.knowledge, self._head = task, model.knowledge, model.head_of()
+        self.head: Head = type(self._head)(task, self._head.size, model.knowledge)
         self.saved = _beside(model, model.layers)
         self.switched_off = _beside(model, KnowledgeEncoder(model.layers.encoder))
         for asked in (self.saved, self.switched_off):
-            asked.head, asked.layers.reading = model.head, model.layers.reading
+            asked.heads = {self._head.task.name: self._head}
         graph = _beside(model, model.layers)
         graph.layers = copy.copy(self.saved.layers)  # what it remembers is shared
         text, needs = KnowledgeEncoder(model.layers.encoder), self.head.needs_knowledge
@@ -145,8 +143,7 @@ class Conditions:
                 raise
             advance(len(test))
             return Trial(self.head, None)
-        head = condition.model.head
-        assert head is not None
+        head = condition.model.head_of(self.task.name)
         examples = [head.example(record) for record in write(test)]
         predictions = condition.model.predict([example.text for example in examples], progress=advance)
         return Trial(head, predictions, [example.target for example in examples])
@@ -159,7 +156,7 @@ class Conditions:
 
     def encode(self, texts: Sequence[Text], without: Sequence[Collection[int]] | None = None) -> EncodedTexts:
         """Encode texts as the saved model's head wants them; see `KnowledgeEncoder.forward`."""
-        return self.saved._encode_for(self._head, texts, without, read=self._head.reads_texts)
+        return self.saved.encode_for(self._head, texts, without)
 
     def retrieved(self, texts: Sequence[Text]) -> list[Subgraph | None]:
         """Return what is retrieved from the graph for each text, whether the head reads it or not."""
@@ -171,7 +168,7 @@ class Conditions:
     ) -> Trial:
         """Answer each test example as the support example whose features are most like its own."""
         known, asked = ([self.head.example(record) for record in part] for part in (support, test))
-        values = [_right_value(self.head, example.target) for example in known]
+        values = [self.head.value_of(example.target) for example in known]
         model.layers.reading = self.task.reading
         asked_features, known_features = (
             model.layers([example.text for example in part]).features for part in (asked, known)
@@ -217,14 +214,6 @@ def _random_layers(model: RootsModel, seed: int) -> KnowledgeEncoder:
     assert layers.fusion is not None
     layers.fusion.load_state_dict(other.layers.fusion.state_dict())
     return layers.eval()
-
-
-def _right_value(head: Head, target: Any) -> str | None:
-    """Return an answer that a target calls right: the target itself, or the key of one of its entities."""
-    knowledge: Knowledge | None = head.knowledge
-    if isinstance(target, (set, frozenset)) and knowledge is not None and target:
-        return str(knowledge.graph.entities[min(target)])
-    return target if isinstance(target, str) else None
 
 
 def _text_field(example: Example) -> str | None:

@@ -61,10 +61,16 @@ def rows(encoded: EncodedTexts, positions: Sequence[int]) -> EncodedTexts:
 
 
 def _gathered(places: Sequence[Place]) -> EncodedTexts:
-    """Put texts from several places together; every field of an `EncodedTexts` has one entry a text."""
-    columns: dict[str, Any] = {}
+    """Put texts from several places together, of which all are pairs or none is."""
+    seconds = [(encoded.second, position) for encoded, position in places if encoded.second is not None]
+    columns: dict[str, Any] = {
+        "second": _gathered(seconds) if seconds else None,
+        "encoder": places[0][0].encoder,
+    }
     for field in fields(EncodedTexts):
+        if field.name in columns:
+            continue
         entries = [getattr(encoded, field.name)[position] for encoded, position in places]
-        first = getattr(places[0][0], field.name)
-        columns[field.name] = torch.stack(entries) if isinstance(first, Tensor) else entries
+        whole = getattr(places[0][0], field.name)
+        columns[field.name] = torch.stack(entries) if isinstance(whole, Tensor) else entries
     return EncodedTexts(**columns)

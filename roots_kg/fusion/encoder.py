@@ -8,7 +8,7 @@ graph is bit for bit the model without one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from roots_kg.fusion.blocks import (
 )
 from roots_kg.fusion.knowledge import Knowledge
 from roots_kg.fusion.layer import Fused, FusionConfig, FusionLayer
+from roots_kg.fusion.texts import EncodedTexts, MarkedText, Text, TokenCollector, TokenStates, plain_text
 from roots_kg.graph.linking import Mention
 from roots_kg.graph.retrieval import Subgraph
 
@@ -39,9 +40,10 @@ __all__ = [
     "EncodedTexts",
     "Knowledge",
     "KnowledgeEncoder",
-    "LinkedText",
+    "MarkedText",
     "Surroundings",
     "Text",
+    "TokenStates",
     "plain_text",
 ]
 
@@ -53,62 +55,6 @@ TEXTS_TOGETHER, CHARACTERS_TOGETHER = 256, 200_000
 
 MOST_QUESTIONS, QUESTION_REACH = 32, 300
 """Of how many mentions of a text it is asked, and how many characters on either side of one are read."""
-
-
-@dataclass(frozen=True)
-class LinkedText:
-    """A text whose mentions are known, so that the linker is not asked.
-
-    Args:
-        text: the text.
-        mentions: what it mentions; a mention of no length stands for an entity that the text does not name.
-    """
-
-    text: str
-    mentions: tuple[Mention, ...]
-
-
-Text = str | LinkedText
-
-
-def plain_text(text: Text) -> str:
-    """Return a text without its mentions."""
-    return text if isinstance(text, str) else text.text
-
-
-@dataclass(frozen=True)
-class EncodedTexts:
-    """N texts as the task heads see them.
-
-    A text's features are two vectors side by side, each normalised: the mean hidden state of its tokens in
-    the last block, which knows what the text is about, and half way up the trunk, which knows more of how
-    it is put.
-
-    Args:
-        texts: the texts.
-        features: (N, 2d), of length 1; the graph has no part in them.
-        knowledge: (N, d), the normalised sum over tokens of g ⊙ W k; zero where nothing is linked.
-        mentions: for each text, what was found in it.
-        questions: for each text, (mentions, 2d), the features of what stands around each of its first
-            `MOST_QUESTIONS` mentions, with the mention replaced by `MENTION_STAND_IN`: what is said about
-            it. Empty unless asked for.
-        subgraphs: for each text, the part of the graph that was retrieved, or None.
-        attention: for each text, (M,), the share of its tokens' attention that each node received, or None.
-        gates: for each text, for each token its first character, the one after its last, and how much
-            knowledge it let in: the mean of its gate times the attention it paid to nodes, between 0 and 1.
-            Empty without links.
-        without: for each text, the triples that were treated as absent.
-    """
-
-    texts: list[str]
-    features: Tensor
-    knowledge: Tensor
-    mentions: list[list[Mention]]
-    questions: list[Tensor]
-    subgraphs: list[Subgraph | None]
-    attention: list[Tensor | None]
-    gates: list[list[tuple[int, int, float]]]
-    without: list[frozenset[int]]
 
 
 class KnowledgeEncoder(nn.Module):
@@ -141,11 +87,12 @@ class KnowledgeEncoder(nn.Module):
         read: bool = True,
         fuse: bool = True,
         ask: bool = False,
+        tokens: bool = False,
     ) -> EncodedTexts:
         """Encode texts.
 
-        The text side has no gradient, whatever the mode; `knowledge` has one to those parameters of the
-        fusion layer that ask for it. Whoever wants none calls this in `torch.inference_mode`.
+        What is returned has gradients to those parameters of the encoder and of the fusion layer that ask for
+        them. Whoever wants none calls this in `torch.inference_mode`.
 
         Args:
             texts: N of them, of any length, empty ones included.
@@ -154,16 +101,19 @@ class KnowledgeEncoder(nn.Module):
                 says does not choose among the candidates of its mentions.
             fuse: run retrieval and fusion; without them, `knowledge` is zero.
             ask: fill `questions`.
+            tokens: fill `tokens`, of texts that are read.
         """
         absent, mentions = _absent(texts, without), self._link(texts)
         plain = [plain_text(text) for text in texts]
         size = self.encoder.hidden_size
         features = torch.zeros(len(texts), 2 * size)
-        found = _Found(len(texts), size)
+        found, collector = _Found(len(texts), size), TokenCollector(len(texts), size)
         for part in _parts(plain) if read else ():
             rows = []
-            for batch, last, middle in self._hidden_states(plain[part]):
+            for batch, last, middle in self.encoder.hidden_states(plain[part], self.reading):
                 _add_features(features[part], batch, last, middle)
+                if tokens:
+                    collector.add(part.start, batch, last, middle)
                 rows.append(linked_rows(batch, last, mentions[part]))
             mentions[part] = self._told_apart(texts[part], mentions[part], rows)
             around = self.look_around(rows, mentions[part], absent[part]) if fuse else None
@@ -182,6 +132,10 @@ class KnowledgeEncoder(nn.Module):
             ],
             gates=found.gates,
             without=absent,
+            spans=[() if isinstance(text, str) else text.spans for text in texts],
+            tokens=collector.tokens(),
+            second=self._seconds(texts, absent, read=read, fuse=fuse, ask=ask, tokens=tokens),
+            encoder=self.encoder,
         )
 
     def states(
@@ -195,7 +149,9 @@ class KnowledgeEncoder(nn.Module):
         absent, mentions = _absent(texts, without), self._link(texts)
         plain = [plain_text(text) for text in texts]
         for part in _parts(plain):
-            batches = [(batch, last) for batch, last, _ in self._hidden_states(plain[part])]
+            batches = [
+                (batch, last) for batch, last, _ in self.encoder.hidden_states(plain[part], self.reading)
+            ]
             rows = [linked_rows(batch, last, mentions[part]) for batch, last in batches]
             mentions[part] = self._told_apart(texts[part], mentions[part], rows)
             around = self.look_around(rows, mentions[part], absent[part])
@@ -221,7 +177,7 @@ class KnowledgeEncoder(nn.Module):
         absent, mentions = _absent(texts, without), self._link(texts)
         plain = [plain_text(text) for text in texts]
         for part in _parts(plain):
-            read = self._hidden_states(plain[part])
+            read = self.encoder.hidden_states(plain[part], self.reading)
             rows = [linked_rows(batch, last, mentions[part]) for batch, last, _ in read]
             mentions[part] = self._told_apart(texts[part], mentions[part], rows)
             around = self.look_around(rows, mentions[part], absent[part])
@@ -300,15 +256,26 @@ class KnowledgeEncoder(nn.Module):
         own: Reading = getattr(self.encoder, "reading", "bidirectional")
         return self.reading or own
 
-    @torch.no_grad()
-    def _hidden_states(self, texts: Sequence[str]) -> Iterator[tuple[TokenBatch, Tensor, Tensor]]:
-        yield from self.encoder.hidden_states(texts, self.reading)
+    def _seconds(
+        self, texts: Sequence[Text], without: Sequence[Collection[int]], **how: bool
+    ) -> EncodedTexts | None:
+        """Return the second texts of pairs, encoded; None where there is no pair."""
+        seconds = [None if isinstance(text, str) else text.second for text in texts]
+        if all(second is None for second in seconds):
+            return None
+        result: EncodedTexts = self(["" if second is None else second for second in seconds], without, **how)
+        return result
 
     def _link(self, texts: Sequence[Text]) -> list[list[Mention]]:
-        found = [[] if isinstance(text, str) else list(text.mentions) for text in texts]
         if self.knowledge is None:
             return [[] for _ in texts]
-        unknown = {index: text for index, text in enumerate(texts) if isinstance(text, str)}
+        given = [None if isinstance(text, str) else text.mentions for text in texts]
+        found = [list(mentions or ()) for mentions in given]
+        unknown = {
+            index: plain_text(text)
+            for index, (text, mentions) in enumerate(zip(texts, given, strict=True))
+            if mentions is None
+        }
         linked = self.knowledge.linker.link_all(list(unknown.values()))
         for index, mentions in zip(unknown, linked, strict=True):
             found[index] = mentions
@@ -330,7 +297,7 @@ class KnowledgeEncoder(nn.Module):
         open_ones = [
             (index, place)
             for index, (text, found) in enumerate(zip(texts, mentions, strict=True))
-            if isinstance(text, str)
+            if isinstance(text, str) or text.mentions is None
             for place, mention in enumerate(found)
             if knowledge.disambiguator.is_needed([mention])
         ]
@@ -345,7 +312,7 @@ class KnowledgeEncoder(nn.Module):
             Block(index, {}, mention.best.end if left_to_right else None)
             for (index, _), mention in zip(open_ones, asked, strict=True)
         ]
-        said = self._said(blocks, [part for part in rows if part.rows]).cpu()
+        said = self._said(blocks, [part for part in rows if part.rows]).detach().cpu()
         chosen = knowledge.disambiguator.choose([[mention] for mention in asked], said, names)
         answers = dict(zip(open_ones, chosen, strict=True))
         return [
@@ -361,7 +328,7 @@ class KnowledgeEncoder(nn.Module):
         relevance: Sequence[NDArray[np.float64] | None] | NDArray[np.float64] = [None] * len(blocks)
         if self.fusion is not None and self.fusion.config.relevance and self.knowledge.graph.num_relations:
             names = self.knowledge.directions(self.encoder, self.reading)
-            texts = functional.normalize(self._said(blocks, rows).cpu(), dim=1)
+            texts = functional.normalize(self._said(blocks, rows).detach().cpu(), dim=1)
             relevance = (self.fusion.config.relevance * (texts @ names.T)).exp().double().numpy()
         retrieve = self.knowledge.retriever.retrieve
         return [

@@ -18,7 +18,7 @@ from roots_kg.encoding.text_files import read_documents
 from roots_kg.errors import GraphError
 from roots_kg.fusion.augmentation import make_augmentation
 from roots_kg.fusion.augmentation.vectors import augment_vectors
-from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, LinkedText
+from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, MarkedText
 from roots_kg.fusion.store import FusionBundle, encoder_name
 from roots_kg.graph.store import GraphBundle
 from roots_kg.threads import some_threads
@@ -125,7 +125,7 @@ def train_fusion(
     return FusionResult(bundle, len(lines), loss, (right, wrong), time.process_time() - started)
 
 
-def _lines(knowledge: Knowledge, text: Sequence[Path]) -> list[LinkedText]:
+def _lines(knowledge: Knowledge, text: Sequence[Path]) -> list[MarkedText]:
     """Return the lines of files that mention an entity."""
     lines = []
     for piece in read_documents(text, "line") if text else ():
@@ -135,7 +135,7 @@ def _lines(knowledge: Knowledge, text: Sequence[Path]) -> list[LinkedText]:
             break
     found = knowledge.linker.link_all(lines)
     return [
-        LinkedText(line, tuple(mentions)) for line, mentions in zip(lines, found, strict=True) if mentions
+        MarkedText(line, tuple(mentions)) for line, mentions in zip(lines, found, strict=True) if mentions
     ]
 
 

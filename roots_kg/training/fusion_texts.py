@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roots_kg.fusion.encoder import LinkedText
+from roots_kg.fusion.encoder import MarkedText
 from roots_kg.fusion.names import relation_text
 from roots_kg.graph.linking import Link, Mention
 from roots_kg.graph.triples import Ids, KnowledgeGraph
 from roots_kg.training.fusion_config import Mixture
 
-__all__ = ["STAND_IN", "FusionText", "FusionTexts"]
+__all__ = ["STAND_IN", "FusionText", "FusionTexts", "sentence"]
 
 STAND_IN = "this"
 
@@ -50,7 +50,7 @@ class FusionText:
         wrong: whether a mention is linked to what it does not mean.
     """
 
-    text: LinkedText
+    text: MarkedText
     masked: tuple[int, int] | None
     answer: int
     kept: int
@@ -82,14 +82,13 @@ class FusionTexts:
         removed: float,
         wrong: float,
         dropped: float,
-        lines: Sequence[LinkedText] = (),
+        lines: Sequence[MarkedText] = (),
     ) -> None:
         self.graph, self.lines = graph, lines
         self.removed, self.wrong, self.dropped = removed, wrong, dropped
         weights = np.array([mixture.triples, mixture.descriptions, mixture.names, mixture.lines])
         weights[3] *= bool(lines)
         self._kinds = weights / weights.sum()
-        self._relations = [relation_text(name) for name in graph.relations]
         counts = np.bincount(graph.relation_id, minlength=graph.num_relations)
         self._by_relation = np.split(np.argsort(graph.relation_id, kind="stable"), np.cumsum(counts)[:-1])
         weight = np.sqrt(counts) * np.array([_shared(graph, members) for members in self._by_relation])
@@ -169,41 +168,22 @@ class FusionTexts:
             text = self.graph.name(kept)
             links.append(Link(0, len(text), text, kept, 1.0))
         for number in told:
-            sentence, places = self._sentence(number, {answer} if number == triple else set(), generator)
+            hidden = {answer} if number == triple else set()
+            stated, places = sentence(self.graph, number, hidden, generator)
             text += " " if text else ""
             for entity, start, end in places:
                 if entity < 0:
                     masked = (start + len(text), end + len(text))
                 else:
-                    surface = sentence[start:end]
+                    surface = stated[start:end]
                     links.append(Link(start + len(text), end + len(text), surface, entity, 1.0))
-            text += sentence
+            text += stated
         absent = self._connecting(kept, answer) if generator.random() < self.removed else frozenset[int]()
         return self._linked(text, links, masked, answer, kept, direction, absent, generator)
 
-    def _sentence(
-        self, triple: int, hidden: set[int], generator: np.random.Generator
-    ) -> tuple[str, list[tuple[int, int, int]]]:
-        """Return a triple as a sentence, and for both ends the entity (−1 for a hidden one) and its place."""
-        graph = self.graph
-        head, tail = int(graph.head_id[triple]), int(graph.tail_id[triple])
-        relation = self._relations[int(graph.relation_id[triple])]
-        patterns = AFTER_PREPOSITION if relation.split()[-1] in PREPOSITIONS else OTHERWISE
-        pattern = patterns[int(generator.integers(len(patterns)))].replace("{relation}", relation)
-        text, places = "", []
-        for piece in pattern.replace("{head}", "\0h\0").replace("{tail}", "\0t\0").split("\0"):
-            if piece in ("h", "t"):
-                entity = head if piece == "h" else tail
-                name = STAND_IN if entity in hidden else graph.name(entity)
-                places.append((-1 if entity in hidden else entity, len(text), len(text) + len(name)))
-                text += name
-            else:
-                text += piece
-        return f"{text}.", places
-
-    def _from_line(self, line: LinkedText, generator: np.random.Generator) -> FusionText:
+    def _from_line(self, line: MarkedText, generator: np.random.Generator) -> FusionText:
         """Mask one of a text's mentions, or ask for a neighbour of the only one."""
-        links = [mention.best for mention in line.mentions]
+        links = [mention.best for mention in line.mentions or ()]
         order = generator.permutation(len(links)).tolist()
         kept = links[order[0]]
         others = [links[index] for index in order[1:] if links[index].entity_id != kept.entity_id]
@@ -256,13 +236,33 @@ class FusionTexts:
                 for link, stranger in zip(links, strangers, strict=True)
             ]
         mentions = tuple(Mention((link,)) for link in links)
-        return FusionText(LinkedText(text, mentions), masked, answer, kept, direction, without, wrong)
+        return FusionText(MarkedText(text, mentions), masked, answer, kept, direction, without, wrong)
 
     def _connecting(self, first: int, second: int) -> frozenset[int]:
         """Return the triples that connect two entities."""
         edges = self.graph.adjacency
         around: NDArray[np.int64] = np.arange(edges.start[first], edges.start[first + 1])
         return frozenset(edges.triple[around[edges.neighbour[around] == second]].tolist())
+
+
+def sentence(
+    graph: KnowledgeGraph, triple: int, hidden: set[int], generator: np.random.Generator
+) -> tuple[str, list[tuple[int, int, int]]]:
+    """Return a triple as a sentence, and for both ends the entity (−1 for a hidden one) and its place."""
+    head, tail = int(graph.head_id[triple]), int(graph.tail_id[triple])
+    relation = relation_text(graph.relations[int(graph.relation_id[triple])])
+    patterns = AFTER_PREPOSITION if relation.split()[-1] in PREPOSITIONS else OTHERWISE
+    pattern = patterns[int(generator.integers(len(patterns)))].replace("{relation}", relation)
+    text, places = "", []
+    for piece in pattern.replace("{head}", "\0h\0").replace("{tail}", "\0t\0").split("\0"):
+        if piece in ("h", "t"):
+            entity = head if piece == "h" else tail
+            name = STAND_IN if entity in hidden else graph.name(entity)
+            places.append((-1 if entity in hidden else entity, len(text), len(text) + len(name)))
+            text += name
+        else:
+            text += piece
+    return f"{text}.", places
 
 
 def _shared(graph: KnowledgeGraph, members: Ids) -> float:

@@ -43,7 +43,7 @@ def test_the_seed_draws_the_shots(roots, routing_folder, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         options = ("--shots", 2, "--no-knowledge", "--seed", seed, "--out", tmp_path / name)
         assert roots("adapt", routing_folder, *options).code == 0
-        weights.append((tmp_path / name / "head.safetensors").read_bytes())
+        weights.append((tmp_path / name / "head-0.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 
 
@@ -91,34 +91,23 @@ def test_an_encoder_that_is_none_is_refused_before_anything_is_done(roots, routi
     assert not (tmp_path / "out").exists()
 
 
-def write_head(folder, name):
-    """Write a `head.py` that offers classification under another name."""
-    (folder / "head.py").write_text(
-        "from roots_kg.adaptation.heads.classification import ClassificationHead\n"
-        "from roots_kg.registry import register_head\n\n\n"
-        f"@register_head({name!r})\n"
-        "class OwnHead(ClassificationHead):\n    pass\n"
-    )
-
-
-def test_the_code_of_a_task_runs_only_when_it_is_trusted(roots, write_task, examples, tmp_path):
-    folder = write_task(tmp_path / "own", {"head": "shouting"}, examples.routing.train)
-    write_head(folder, "shouting")
-    command = ("adapt", folder, "--shots", 1, "--out", tmp_path / "out")
-    refused = roots(*command)
-    assert refused.code == 2
-    assert "there is no head 'shouting'" in refused.err
-    assert "--trust-task-code" in refused.err
-    assert roots(*command, "--trust-task-code").code == 0
-
-
-def test_a_model_whose_head_a_task_defines_asks_for_its_code_to_be_trusted(
-    shell, write_task, examples, tmp_path
+def test_texts_of_the_test_file_that_are_learned_from_are_warned_of_with_their_count(
+    roots, write_task, examples, tmp_path
 ):
-    folder = write_task(tmp_path / "own", {"head": "whispering"}, examples.routing.train)
-    write_head(folder, "whispering")
-    shell("adapt", folder, "--shots", 1, "--out", tmp_path / "out", "--trust-task-code")
-    refused = shell("predict", tmp_path / "out", "hello")
-    assert refused.code == 2
-    assert "there is no head 'whispering'" in refused.err
-    assert shell("predict", tmp_path / "out", "hello", "--trust-code-of", folder).code == 0
+    train = examples.routing.train
+    test = [{"text": train[0]["text"].upper() + " ", "label": "central"}, *train[1:3], {"text": 3}]
+    folder = write_task(tmp_path / "leaky", {"head": "classification"}, train, test)
+    result = roots("adapt", folder, "--out", tmp_path / "out", "--json")
+    assert f"warning: 3 of the {len(train)} examples to learn from have a text that is also in" in result.err
+    assert result.json["metrics"]["examples"] == len(train)
+    (folder / "test.jsonl").unlink()
+    assert "warning" not in roots("adapt", folder, "--out", tmp_path / "out").err
+
+
+def test_only_the_examples_that_were_drawn_are_compared_with_the_test_file(
+    roots, write_task, examples, tmp_path
+):
+    train = examples.routing.train
+    folder = write_task(tmp_path / "leaky", {"head": "classification"}, train, train)
+    result = roots("adapt", folder, "--shots", 2, "--out", tmp_path / "out")
+    assert "warning: 6 of the 6 examples" in result.err

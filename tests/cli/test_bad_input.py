@@ -314,9 +314,9 @@ def model_in_place_of_a_graph(place):
 
 def flipped_byte_in_a_model(place):
     model = place.copy(place.small_model)
-    flip(model / "head.safetensors")
+    flip(model / "head-0.safetensors")
     return Case(
-        ("predict", model, "a text"), f"{model / 'head.safetensors'}: ", "differs from what was saved"
+        ("predict", model, "a text"), f"{model / 'head-0.safetensors'}: ", "differs from what was saved"
     )
 
 

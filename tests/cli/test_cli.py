@@ -27,6 +27,8 @@ VERBS = [
     ("train",),
     ("generate",),
     ("tasks", "list"),
+    ("tasks", "new"),
+    ("tasks", "check"),
 ]
 
 

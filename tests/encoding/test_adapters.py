@@ -1,7 +1,7 @@
 import torch
 from torch.func import functional_call
 
-from roots_kg.encoding.adapters import LowRankAdapter
+from roots_kg.encoding.adapters import AdaptedTransformer, AdapterShape, LowRankAdapter
 from roots_kg.encoding.transformer import Transformer, TransformerConfig
 
 SIZE = TransformerConfig(
@@ -63,3 +63,22 @@ def test_gradients_reach_every_part_of_the_adapter_and_training_it_changes_the_o
     without = {name for name, weight in adapter.named_parameters() if weight.grad is None}
     assert without == set()
     assert not torch.allclose(hidden, plain(INPUT_IDS, causal=True)[0])
+
+
+def test_an_adapter_that_is_not_merged_reads_as_the_merged_one_and_gets_gradients():
+    plain = trunk().requires_grad_(False)
+    adapter = disturbed(LowRankAdapter(plain, 3, 0))
+    live = AdaptedTransformer(plain, adapter)
+    states = live(INPUT_IDS)[0]
+    torch.testing.assert_close(states, adapter.merged(plain)(INPUT_IDS)[0])
+    states.sum().backward()
+    assert all(weight.grad is not None for weight in adapter.down.values())
+    assert all(weight.grad is None for weight in plain.parameters())
+    assert not list(live.parameters())
+
+
+def test_embeddings_of_rank_0_stay_as_they_are():
+    plain = trunk()
+    adapter = disturbed(LowRankAdapter(plain, 3, 0))
+    assert adapter.shape == AdapterShape(3, 0)
+    assert torch.equal(adapter.merged(plain).token_embedding.weight, plain.token_embedding.weight)

@@ -93,7 +93,7 @@ def test_a_stop_string_that_spans_tokens_ends_generation_there(model):
 
 def test_length_counts_the_prompt_and_its_start(model):
     prompt = "The quick brown fox"
-    length = len(model.layers.encoder._codec.encode([prompt])[0])
+    length = len(model.layers.encoder.codec.encode([prompt])[0])
     exact = model.generate(prompt, max_length=length + 6, min_length=length + 6)
     assert exact == model.generate(prompt, max_new_tokens=6, min_length=length + 6)
     assert model.generate(prompt) == model.generate(prompt, max_new_tokens=20)
@@ -131,7 +131,7 @@ def test_what_the_adapter_changes_is_generated_with(small):
         torch.nn.init.normal_(adapter.up[name], std=0.2)
     adapted = TextEncoder(HybridEncoder(trunk, adapter), small.tokenizer, small.head).eval()
     config = GenerationConfig(max_new_tokens=8)
-    expected = generate(adapter.merged(trunk), small.head, small._codec, PROMPTS, config)
+    expected = generate(adapter.merged(trunk), small.head, small.codec, PROMPTS, config)
     assert adapted.generate(PROMPTS, config) == expected
     assert expected != small.generate(PROMPTS, config)
 
@@ -164,8 +164,8 @@ def test_many_prompts_are_read_in_parts_and_come_back_in_their_order(small, monk
 
 
 def test_a_tokenizer_of_fewer_tokens_than_the_model_never_meets_the_others(small):
-    size = small._codec._tokenizer.get_vocab_size()
-    forbidden = small._codec.forbidden(small.encoder.trunk.config.vocab_size)
+    size = small.codec._tokenizer.get_vocab_size()
+    forbidden = small.codec.forbidden(small.encoder.trunk.config.vocab_size)
     assert forbidden[size:].all()
     assert len(forbidden) == size + 3
 

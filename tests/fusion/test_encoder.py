@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, LinkedText
+from roots_kg.encoding.adapters import LowRankAdapter
+from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, MarkedText
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
@@ -347,7 +348,7 @@ def test_read_causally_what_follows_a_mention_does_not_choose_what_it_means(name
 
 def test_mentions_that_are_given_are_used_as_they_are(layers, knowledge):
     found = layers(["The parcel to Graz."]).mentions[0]
-    given = LinkedText("The parcel to it.", tuple(found))
+    given = MarkedText("The parcel to it.", tuple(found))
     encoded = layers([given, "The parcel to it."])
     assert encoded.mentions == [found, []]
     assert encoded.knowledge.any(dim=1).tolist() == [True, False]
@@ -362,3 +363,35 @@ def test_misspelt_names_are_looked_for_where_that_is_wanted_and_nothing_else_is_
     assert [mention.best.text for mention in wanted[0]] == ["South Amerca"]
     assert bundle.graph.entities[wanted[0][0].best.entity_id] == "South America"
     assert wanted[1:] == plain[1:]
+
+
+def test_tokens_stand_where_they_are_in_the_text(layers):
+    long = "filler words " * 300 + "and at the very end Kiruna."
+    found = layers(["The parcel to Graz never arrived.", "", long], tokens=True)
+    first, empty, windows = found.tokens
+    words = [found.texts[0][start:end] for start, end in zip(first.starts, first.ends, strict=True)]
+    assert words == ["The", "parcel", "to", "Graz", "never", "arrived", "."]
+    assert first.states.shape == (len(words), 2 * layers.encoder.hidden_size)
+    assert not len(empty.starts)
+    assert windows.starts.tolist() == sorted(windows.starts.tolist())
+    assert windows.ends[-1] == len(long)
+    assert not len(layers(["a text"]).tokens[0].starts)
+
+
+def test_spans_come_back_and_a_second_text_is_encoded_on_its_own(layers):
+    pair = MarkedText("The parcel to Graz", spans=((4, 10), (14, 18)), second="From Bergen")
+    found = layers([pair, "Kiruna"])
+    assert found.spans == [((4, 10), (14, 18)), ()]
+    assert found.mentions[0][0].best.text == "Graz"  # the linker was asked
+    assert found.second.texts == ["From Bergen", ""]
+    torch.testing.assert_close(found.second.features[:1], layers(["From Bergen"]).features)
+    assert found.second.mentions[0][0].best.text == "Bergen"
+    assert layers(["Kiruna"]).second is None
+    assert layers([found.marked(0)]).second.texts == ["From Bergen"]
+
+
+def test_gradients_reach_an_encoder_that_asks_for_them(encoder, knowledge):
+    adapter = LowRankAdapter(encoder.encoder.trunk, 2, 0).train()
+    found = KnowledgeEncoder(encoder.with_adapter(adapter), knowledge)(["The parcel to Graz"], tokens=True)
+    (found.features.sum() + found.tokens[0].states.sum()).backward()
+    assert adapter.up["blocks/0/output/weight"].grad.any()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from roots_kg.errors import ConfigError, GraphError
-from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, LinkedText
+from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, MarkedText
 from roots_kg.fusion.layer import FusionConfig, FusionLayer
 from roots_kg.graph.linking import Link, Mention
 from roots_kg.training.fusion import train_fusion
@@ -56,7 +56,7 @@ def test_the_gate_closes_where_a_link_is_wrong(small_encoder, bundle, learned):
 
     def let_in(text, meant):
         mention = Mention((Link(0, len(text), text, graph.entity_id(meant), 1.0),))
-        gates = layers([LinkedText(text, (mention,))]).gates[0]
+        gates = layers([MarkedText(text, (mention,))]).gates[0]
         return sum(gate for _, _, gate in gates) / len(gates)
 
     towns = ["Graz", "Bergen", "Cusco", "Kiruna", "Linz", "Arica", "Ulm", "Lund"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from roots_kg.fusion.encoder import LinkedText
+from roots_kg.fusion.encoder import MarkedText
 from roots_kg.graph.linking import Linker
 from roots_kg.training.fusion_config import Mixture
 from roots_kg.training.fusion_texts import STAND_IN, FusionTexts
@@ -19,7 +19,7 @@ ONLY = {
 def draw(bundle):
     """A function that draws texts of one kind."""
     linker = Linker(bundle.graph)
-    lines = [LinkedText(line, tuple(linker.link(line))) for line in LINES]
+    lines = [MarkedText(line, tuple(linker.link(line))) for line in LINES]
 
     def drawn(kind, count=200, seed=0, **rates):
         rates = {"removed": 0.0, "wrong": 0.0, "dropped": 0.0, **rates}

@@ -12,8 +12,9 @@ from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.encoder_store import load_encoder
 from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.errors import BundleError, ConfigError, DataError, UsageError
-from roots_kg.training.pretraining import pretrain, work_folder
+from roots_kg.training.pretraining import pretrain
 from roots_kg.training.pretraining_config import PretrainingConfig, find_texts
+from roots_kg.training.stopped_runs import work_folder
 
 SENTENCE = "the {} cat sat on the {} mat, and the {} dog looked at the {} cat.\n\n"
 WORDS = "red blue green small large old young quiet".split()

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roots_kg.adaptation import few_shot
+from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
 from roots_kg.adaptation.reasoning.clues import ReadQuestion, gather_clues
@@ -29,7 +29,7 @@ from roots_kg.adaptation.reasoning.policy import LINK_SHARPNESS, QuestionPolicy
 from roots_kg.adaptation.reasoning.question_paths import UNANSWERABLE, QuestionPaths, Topic
 from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import GraphError, TaskError
-from roots_kg.fusion.encoder import EncodedTexts, Knowledge, LinkedText, Text
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge, MarkedText, Text
 from roots_kg.graph.linking import Link, Mention
 from roots_kg.graph.triples import Ids, KnowledgeGraph
 from roots_kg.threads import one_thread
@@ -70,6 +70,7 @@ class AnswerHead(Head):
     reads_questions = True
     default_metrics = ("hits@1",)
     metric_names = ("hits@1", "answered", "with_evidence")
+    sample_task = sample_tasks.ANSWER
 
     centre: Tensor
 
@@ -204,6 +205,10 @@ class AnswerHead(Head):
                 shares.append(totals.get(self.graph.entity_ids[value], 0.0) / max(total, 1e-30))
         return shares
 
+    def value_of(self, target: Any) -> str | None:
+        """Return the key of one of the entities that are right."""
+        return self.graph.entities[min(target)] if target else None
+
     def display(self, value: str) -> str:
         """Return the name of the entity whose key is `value`."""
         ids = self.graph.entity_ids
@@ -227,7 +232,7 @@ class AnswerHead(Head):
         except GraphError as error:
             raise record.error(error.message, hint=error.hint) from error
 
-    def _about(self, text: str, record: Record) -> LinkedText:
+    def _about(self, text: str, record: Record) -> MarkedText:
         """Return a text with its given topic, found in it by the longest of its names, if at all."""
         entity_id = self._entity(record.text("topic"), record)
         key = self.graph.entities[entity_id]
@@ -239,7 +244,7 @@ class AnswerHead(Head):
                 if name and (place := folded.find(name.casefold())) >= 0:
                     start, end = place, place + len(name.casefold())
                     break
-        return LinkedText(text, (Mention((Link(start, end, text[start:end], entity_id, 1.0),)),))
+        return MarkedText(text, (Mention((Link(start, end, text[start:end], entity_id, 1.0),)),))
 
     def _topics(self, encoded: EncodedTexts) -> list[list[Topic]]:
         start = self.graph.adjacency.start

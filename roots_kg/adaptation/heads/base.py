@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor, nn
 
 from roots_kg.adaptation.few_shot import FewShotConfig
-from roots_kg.adaptation.task import Record, Task
+from roots_kg.adaptation.modules import FeatureModule
+from roots_kg.adaptation.sample_tasks import SampleTask
+from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import TaskError, nearest
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, Text
 
-__all__ = ["Encode", "Example", "Head", "Prediction"]
+__all__ = ["Encode", "Example", "Head", "Part", "Prediction"]
 
 
 class Encode(Protocol):
@@ -39,22 +41,42 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of several decisions that make up an answer.
+
+    Args:
+        label: what was decided.
+        probability: of it alone, in [0, 1].
+        start: the first character of the span that it is about; None if it is about the whole text.
+        end: the character after its last.
+    """
+
+    label: str
+    probability: float
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a head makes of one text.
 
     Args:
-        value: the answer: a label, or the key of an entity.
+        value: the answer: a label, the key of an entity, or a text; of a head that makes several decisions a
+            tuple of them, in the order of `parts`.
         probability: of `value`, in [0, 1].
         ranked: the best answers with their probabilities, best first, `value` in front.
         evidence: triples that may have led to it, most weighty first, with their weights.
         inferred: triples that led to it and are not in the graph: head, relation and tail ids, and weights.
+        parts: of a head that makes several decisions, each with its own probability.
     """
 
-    value: str
+    value: Any
     probability: float
-    ranked: tuple[tuple[str, float], ...]
+    ranked: tuple[tuple[Any, float], ...]
     evidence: tuple[tuple[int, float], ...] = field(default=())
     inferred: tuple[tuple[int, int, int, float], ...] = field(default=())
+    parts: tuple[Part, ...] = field(default=())
 
 
 class Head(nn.Module, ABC):
@@ -82,8 +104,17 @@ class Head(nn.Module, ABC):
     reads_texts: ClassVar[bool] = True
     """Whether the head reads `features` of the texts that it predicts for."""
 
+    reads_tokens: ClassVar[bool] = False
+    """Whether the head reads `tokens` of the encoded texts."""
+
     reads_questions: ClassVar[bool] = False
     """Whether the head reads `questions` of the encoded texts."""
+
+    compares_features: ClassVar[bool] = False
+    """Whether what `fit` compares texts by is `features`, which may then be seen through a module."""
+
+    exclusive: ClassVar[bool] = True
+    """Whether answers exclude each other, so that the probabilities of several add up to at most 1."""
 
     default_metrics: ClassVar[tuple[str, ...]]
     """The metrics reported when the task names none."""
@@ -91,15 +122,24 @@ class Head(nn.Module, ABC):
     metric_names: ClassVar[tuple[str, ...]] = ()
     """Every metric that `metrics` returns, so that a task that names another is refused before any work."""
 
+    sample_task: ClassVar[SampleTask | None] = None
+    """A tiny task for this head: what `roots tasks new` writes, and what the contract is checked with."""
+
     def __init__(
         self, task: Task, size: int, knowledge: Knowledge | None, settings: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
         self.task, self.size, self.knowledge = task, size, knowledge
+        self.module: FeatureModule | None = None  # what a meta-trained learner lets it see features through
         if self.needs_knowledge and knowledge is None:
             raise TaskError(f"the head {task.head!r} needs a graph", hint="name one with `--knowledge`")
         if self.metric_names:
             self._check_metrics(self.metric_names)
+
+    @property
+    def asks(self) -> dict[str, bool]:
+        """What the head wants of `KnowledgeEncoder.forward`, by the names of its arguments."""
+        return {"fuse": self.reads_fusion, "ask": self.reads_questions, "tokens": self.reads_tokens}
 
     @property
     def reads_vectors(self) -> bool:
@@ -155,7 +195,7 @@ class Head(nn.Module, ABC):
         """Predict, one prediction a text."""
 
     @abstractmethod
-    def support_of(self, encoded: EncodedTexts, value: str) -> list[float]:
+    def support_of(self, encoded: EncodedTexts, value: Any) -> list[float]:
         """Return the probability of the answer `value` for each text, for measuring evidence."""
 
     @abstractmethod
@@ -166,9 +206,25 @@ class Head(nn.Module, ABC):
     def settings(self) -> dict[str, Any]:
         """Return what `__init__` needs to build this head again, as plain data."""
 
-    def display(self, value: str) -> str:
+    def value_of(self, target: Any) -> Any:
+        """Return what `Prediction.value` is if a target is met; None where no single answer stands for it."""
+        return target
+
+    def name_text(self, label: str) -> Text:
+        """Return what is encoded for the name of a label: what the task says that it stands for."""
+        return self.task.labels.get(label, label_text(label))
+
+    def vectors(self, encoded: EncodedTexts) -> Tensor:
+        """Return what texts, or `name_text` of labels, are compared by: (B, f), of length 1.
+
+        It depends on nothing that a fit has learned, and has gradients to the encoder where `encoded` has: an
+        encoder can be meta-trained by it.
+        """
+        return encoded.features
+
+    def display(self, value: Any) -> str:
         """Return what a person is shown for the answer `value`."""
-        return value
+        return str(value)
 
     def judge(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
         """Judge predictions by the task's metrics.

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from roots_kg.adaptation import few_shot
+from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
-from roots_kg.adaptation.task import Record, Task, label_text
+from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import TaskError, nearest
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge
 from roots_kg.metrics import CLASSIFICATION, classification_metrics
@@ -33,6 +33,8 @@ class ClassificationHead(Head):
 
     default_metrics = ("accuracy", "f1_macro")
     metric_names = CLASSIFICATION
+    compares_features = True
+    sample_task = sample_tasks.CLASSIFICATION
 
     weight: Tensor
     bias: Tensor
@@ -48,11 +50,25 @@ class ClassificationHead(Head):
         self.labels: list[str] = list(settings.get("labels", task.labels))
         self.scale = float(settings.get("scale", 1.0))
         self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
-        self.register_buffer("weight", torch.zeros(len(self.labels), 3 * size))
+        self.register_buffer("weight", torch.zeros(len(self.labels), self.vector_size + self.knowledge_size))
         self.register_buffer("bias", torch.zeros(len(self.labels)))
-        self.register_buffer("text_weight", torch.zeros(len(self.labels), 2 * size))
+        self.register_buffer("text_weight", torch.zeros(len(self.labels), self.vector_size))
         self.register_buffer("text_bias", torch.zeros(len(self.labels)))
-        self.register_buffer("centre", torch.zeros(2 * size))
+        self.register_buffer("centre", torch.zeros(self.vector_size))
+
+    @property
+    def vector_size(self) -> int:
+        """The size f of what `vectors` returns."""
+        return 2 * self.size
+
+    @property
+    def knowledge_size(self) -> int:
+        """The size of what `knowledge_vectors` returns."""
+        return self.size
+
+    def knowledge_vectors(self, encoded: EncodedTexts) -> Tensor:
+        """Return what the graph says of texts, of length 1, or zero where it says nothing."""
+        return encoded.knowledge
 
     def settings(self) -> dict[str, Any]:
         """Return the labels in their order, and the scalars of the fit."""
@@ -61,10 +77,7 @@ class ClassificationHead(Head):
     def example(self, record: Record) -> Example:
         """Read {"text", "label"}."""
         record.refuse("text_pair", "this head reads one text")
-        label = record.text("label")
-        if self.labels and label not in self.labels:
-            raise record.error(f"unknown label {label!r}", hint=nearest(label, self.labels))
-        return Example(record.text("text"), label, record)
+        return Example(self.text(record), self._label(record), record)
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
         """Draw `shots` examples of each label."""
@@ -81,27 +94,32 @@ class ClassificationHead(Head):
                 path=support[0].record.path,
                 hint="classification needs at least two",
             )
-        names = encode([self.task.labels.get(label, label_text(label)) for label in self.labels])
+        names = encode([self.name_text(label) for label in self.labels])
         texts = encode([example.text for example in support])
         labels = torch.tensor([self.labels.index(example.target) for example in support])
         with one_thread():
-            self.centre = texts.features.mean(dim=0)
-            text, text_names = (few_shot.centred(part.features, self.centre) for part in (texts, names))
+            vectors, knowledge = self.vectors(texts), self.knowledge_vectors(texts)
+            knowledge_names = self.knowledge_vectors(names)
+            self.centre = vectors.mean(dim=0)
+            text = few_shot.centred(vectors, self.centre)
+            text_names = few_shot.centred(self.vectors(names), self.centre)
             trust, text_only = few_shot.choose_trust(
-                text, texts.knowledge, labels, text_names, names.knowledge, config
+                text, knowledge, labels, text_names, knowledge_names, config
             )
             text_side = (few_shot.class_means(text, labels, len(self.labels)), text_names)
             nothing = torch.zeros(len(self.labels), 0)
             start = few_shot.initial_weights(text_side, (nothing, nothing), text_only)
             fitted = few_shot.fit_linear(text, labels, start, config)
             self.text_weight, self.text_bias = fitted.weight, fitted.bias
-            self.weight = few_shot.features(fitted.weight, torch.zeros(len(self.labels), self.size), 0.0)
+            self.weight = few_shot.features(
+                fitted.weight, torch.zeros(len(self.labels), self.knowledge_size), 0.0
+            )
             self.bias = fitted.bias
             if trust.knowledge_weight:
-                means = few_shot.class_means(texts.knowledge, labels, len(self.labels))
-                start = few_shot.initial_weights(text_side, (means, names.knowledge), trust)
-                inputs = few_shot.features(text, texts.knowledge, trust.knowledge_weight)
-                fitted = few_shot.fit_linear(inputs, labels, start, config, texts.knowledge.shape[1])
+                means = few_shot.class_means(knowledge, labels, len(self.labels))
+                start = few_shot.initial_weights(text_side, (means, knowledge_names), trust)
+                inputs = few_shot.features(text, knowledge, trust.knowledge_weight)
+                fitted = few_shot.fit_linear(inputs, labels, start, config, self.knowledge_size)
                 self.weight, self.bias = fitted.weight, fitted.bias
         self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
         return {
@@ -115,12 +133,13 @@ class ClassificationHead(Head):
 
     def forward(self, encoded: EncodedTexts) -> Tensor:
         """Return logits, (B, N)."""
-        text = few_shot.centred(encoded.features, self.centre)
+        text = few_shot.centred(self.vectors(encoded), self.centre)
         without = self.scale * (text @ self.text_weight.T + self.text_bias)
         if not self.knowledge_weight:
             return without
-        inputs = few_shot.features(text, encoded.knowledge, self.knowledge_weight)
-        linked = encoded.knowledge.any(dim=1, keepdim=True)
+        knowledge = self.knowledge_vectors(encoded)
+        inputs = few_shot.features(text, knowledge, self.knowledge_weight)
+        linked = knowledge.any(dim=1, keepdim=True)
         return torch.where(linked, self.scale * (inputs @ self.weight.T + self.bias), without)
 
     def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
@@ -150,6 +169,12 @@ class ClassificationHead(Head):
         number = {label: index for index, label in enumerate(self.labels)}
         predicted = [number[prediction.value] for prediction in predictions]
         return classification_metrics(predicted, [number[target] for target in targets], len(self.labels))
+
+    def _label(self, record: Record) -> str:
+        label = record.text("label")
+        if self.labels and label not in self.labels:
+            raise record.error(f"unknown label {label!r}", hint=nearest(label, self.labels))
+        return label
 
     def _evidence(self, encoded: EncodedTexts, index: int) -> tuple[tuple[int, float], ...]:
         subgraph, attention = encoded.subgraphs[index], encoded.attention[index]

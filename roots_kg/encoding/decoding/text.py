@@ -55,8 +55,8 @@ class TextCodec:
         """
         start = self._first_known(STARTS)
         encoded = []
-        for encoding in self._tokenizer.encode_batch(list(prompts), add_special_tokens=False):
-            ids = [*self._in_front, *encoding.ids]
+        for tokens in self.tokens(prompts):
+            ids = [*self._in_front, *tokens]
             if not ids:
                 if start is None:
                     raise UsageError(
@@ -66,6 +66,11 @@ class TextCodec:
                 ids = [start]
             encoded.append(ids)
         return encoded
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text alone, without any that start or end it."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
 
     def forbidden(self, vocab_size: int) -> Tensor:
         """Return which of the V tokens of a model are never generated, (V,): all special ones but the end.

@@ -192,8 +192,8 @@ def test_an_added_fact_is_evidence_at_the_next_prediction(roots, small_model, tm
     assert after.prediction == "central"
     assert after.evidence[0].triple == ("Hallstatt", "located_in", "Austria")
     assert after.evidence[0].source == "added on the command line"
-    head = (model / "head.safetensors").read_bytes()
-    assert head == (small_model / "head.safetensors").read_bytes()
+    head = (model / "head-0.safetensors").read_bytes()
+    assert head == (small_model / "head-0.safetensors").read_bytes()
 
 
 def test_a_model_takes_no_new_relation(roots, small_model, tmp_path):

@@ -1,0 +1,1 @@
+"""Learning to learn: episodes over many tasks, on feature vectors."""

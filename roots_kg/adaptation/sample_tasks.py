@@ -1,0 +1,217 @@
+"""Tiny tasks, one a head: what `roots tasks new` writes, and what the head's contract is checked with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "TAGGING", "SampleTask"]
+
+
+@dataclass(frozen=True)
+class SampleTask:
+    """A task of a few lines that shows what a head reads, and from which it can learn.
+
+    Args:
+        description: what the task is, in a sentence.
+        train: lines to learn from, as they stand in a JSONL file.
+        test: other lines of the same kind.
+        labels: from a label to what it stands for; empty for a head without labels.
+        triples: a graph of (head entity, relation, tail entity), for a head that needs one or uses one.
+        broken: lines that the head must refuse.
+        bar: what each of the head's default metrics must reach on `test` after fitting to `train`.
+        evidence: whether some of the predictions must come with triples.
+    """
+
+    description: str
+    train: tuple[Mapping[str, Any], ...]
+    test: tuple[Mapping[str, Any], ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    triples: tuple[tuple[str, str, str], ...] = ()
+    broken: tuple[Mapping[str, Any], ...] = ()
+    bar: float = 0.8
+    evidence: bool = False
+
+
+CLASSIFICATION = SampleTask(
+    description="What is this message to a shop about?",
+    labels={
+        "delivery": "where a parcel is and when it comes",
+        "payment": "invoices, cards and money back",
+        "account": "logging in, passwords and personal data",
+    },
+    train=(
+        {"text": "My parcel has not arrived yet.", "label": "delivery"},
+        {"text": "When will you ship my order?", "label": "delivery"},
+        {"text": "The courier left the box at the wrong door.", "label": "delivery"},
+        {"text": "I was charged twice for one order.", "label": "payment"},
+        {"text": "Please send the invoice once more.", "label": "payment"},
+        {"text": "My card was declined at the checkout.", "label": "payment"},
+        {"text": "I forgot my password.", "label": "account"},
+        {"text": "How do I change the e-mail address of my profile?", "label": "account"},
+        {"text": "I cannot log in since this morning.", "label": "account"},
+    ),
+    test=(
+        {"text": "The tracking page says that my parcel is still in the depot.", "label": "delivery"},
+        {"text": "How long does shipping to Norway take?", "label": "delivery"},
+        {"text": "When is my money paid back?", "label": "payment"},
+        {"text": "Why was my credit card refused?", "label": "payment"},
+        {"text": "Please delete my profile and my data.", "label": "account"},
+        {"text": "The link to reset my password does not work.", "label": "account"},
+    ),
+    broken=(
+        {"text": "Where is my parcel?"},
+        {"text": "Where is my parcel?", "label": "delivry"},
+        {"label": "delivery"},
+    ),
+)
+
+ANSWER = SampleTask(
+    description="Questions about towns, answered with entities of the graph.",
+    triples=(
+        ("Graz", "located_in", "Austria"),
+        ("Linz", "located_in", "Austria"),
+        ("Kassel", "located_in", "Germany"),
+        ("Rostock", "located_in", "Germany"),
+        ("Kiruna", "located_in", "Sweden"),
+        ("Lund", "located_in", "Sweden"),
+        ("Cusco", "located_in", "Peru"),
+        ("Tacna", "located_in", "Peru"),
+        ("Austria", "currency", "euro"),
+        ("Germany", "currency", "euro"),
+        ("Sweden", "currency", "Swedish krona"),
+        ("Peru", "currency", "sol"),
+    ),
+    train=(
+        {"text": "In which country is Graz?", "answers": ["Austria"]},
+        {"text": "In which country is Kiruna?", "answers": ["Sweden"]},
+        {"text": "Which country does Cusco belong to?", "answers": ["Peru"]},
+        {"text": "Which country does Kassel belong to?", "answers": ["Germany"]},
+        {"text": "What money do people use in Graz?", "answers": ["euro"]},
+        {"text": "What money do people use in Kiruna?", "answers": ["Swedish krona"]},
+        {"text": "Which currency do I need in Cusco?", "answers": ["sol"]},
+        {"text": "Which currency do I need in Kassel?", "answers": ["euro"]},
+    ),
+    test=(
+        {"text": "In which country is Rostock?", "answers": ["Germany"]},
+        {"text": "Which country does Tacna belong to?", "answers": ["Peru"]},
+        {"text": "What money do people use in Lund?", "answers": ["Swedish krona"]},
+        {"text": "Which currency do I need in Linz?", "answers": ["euro"]},
+    ),
+    broken=(
+        {"text": "Where is Graz?"},
+        {"text": "Where is Graz?", "answers": []},
+        {"text": "Where is Graz?", "answers": ["Atlantis"]},
+        {"answers": ["Austria"]},
+    ),
+    evidence=True,
+)
+
+TAGGING = SampleTask(
+    description="Who writes from where?",
+    labels={"person": "the name of a person", "town": "the name of a town"},
+    train=(
+        {
+            "text": "My name is Anna Berg and I live in Oslo.",
+            "spans": [
+                {"start": 11, "end": 20, "label": "person"},
+                {"start": 35, "end": 39, "label": "town"},
+            ],
+        },
+        {
+            "text": "Please call Peter Hahn in Vienna tomorrow.",
+            "spans": [
+                {"start": 12, "end": 22, "label": "person"},
+                {"start": 26, "end": 32, "label": "town"},
+            ],
+        },
+        {
+            "tokens": ["Our", "office", "in", "Madrid", "is", "closed", "."],
+            "tags": ["O", "O", "O", "B-town", "O", "O", "O"],
+        },
+        {
+            "tokens": ["Greetings", "from", "Rome", ",", "Maria", "Rossi"],
+            "tags": ["O", "O", "B-town", "O", "B-person", "I-person"],
+        },
+        {
+            "text": "I have asked John Smith twice.",
+            "spans": [{"start": 13, "end": 23, "label": "person"}],
+        },
+        {"text": "Thank you, the parcel is here.", "spans": []},
+    ),
+    test=(
+        {
+            "text": "Please call Laura Klein in Berlin.",
+            "spans": [
+                {"start": 12, "end": 23, "label": "person"},
+                {"start": 27, "end": 33, "label": "town"},
+            ],
+        },
+        {
+            "text": "My name is David Jones and I live in Paris.",
+            "spans": [
+                {"start": 11, "end": 22, "label": "person"},
+                {"start": 37, "end": 42, "label": "town"},
+            ],
+        },
+    ),
+    broken=(
+        {"text": "Call Anna."},
+        {"text": "Call Anna.", "spans": [{"start": 5, "end": 5, "label": "person"}]},
+        {"text": "Call Anna.", "spans": [{"start": 5, "end": 19, "label": "person"}]},
+        {"text": "Call Anna.", "spans": [{"start": 5, "end": 9, "label": "persn"}]},
+        {
+            "text": "Call Anna Berg.",
+            "spans": [
+                {"start": 5, "end": 14, "label": "person"},
+                {"start": 10, "end": 14, "label": "town"},
+            ],
+        },
+        {"text": " ", "spans": []},
+        {"tokens": [], "tags": []},
+        {"tokens": ["Call", "Anna"], "tags": ["O"]},
+        {"tokens": ["Call", "Anna"], "tags": ["O", "I-person"]},
+        {"tokens": ["Call", "Anna"], "tags": ["O", "S-person"]},
+    ),
+)
+
+GENERATION = SampleTask(
+    description="Facts about towns, told in a sentence.",
+    triples=(
+        ("Graz", "located_in", "Austria"),
+        ("Linz", "located_in", "Austria"),
+        ("Kassel", "located_in", "Germany"),
+        ("Rostock", "located_in", "Germany"),
+        ("Kiruna", "located_in", "Sweden"),
+        ("Lund", "located_in", "Sweden"),
+    ),
+    train=(
+        {"source": "Where is Graz?", "target": "Graz is in Austria."},
+        {"source": "Where is Kassel?", "target": "Kassel is in Germany."},
+        {"triples": [["Cusco", "located_in", "Peru"]], "target": "Cusco is in Peru."},
+        {
+            "source": "Tell me about Kiruna.",
+            "triples": [["Kiruna", "located_in", "Sweden"]],
+            "target": ["Kiruna is in Sweden.", "Kiruna lies in Sweden."],
+        },
+    ),
+    test=(
+        {"source": "Where is Lund?", "target": "Lund is in Sweden."},
+        {"triples": [["Tacna", "located_in", "Peru"]], "target": ["Tacna is in Peru."]},
+    ),
+    broken=(
+        {"source": "Where is Graz?"},
+        {"source": "Where is Graz?", "target": " "},
+        {"source": "Where is Graz?", "target": []},
+        {"source": "Where is Graz?", "target": ["Graz is in Austria.", ""]},
+        {"source": " ", "target": "Graz is in Austria."},
+        {"target": "Graz is in Austria."},
+        {"triples": [], "target": "Graz is in Austria."},
+        {"triples": [["Graz", "located_in"]], "target": "Graz is in Austria."},
+        {"triples": [["Graz", "located_in", ""]], "target": "Graz is in Austria."},
+        {"triples": [["Graz", "population", 290000]], "target": "Graz has 290000 people."},
+    ),
+    bar=0.0,  # an encoder that was never trained to write does not learn it from four lines
+    evidence=True,
+)

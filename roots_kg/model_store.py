@@ -1,0 +1,221 @@
+"""Adapted models as bundles on disk: the heads, what they were fitted on, and the graph.
+
+Of a pretrained encoder only the name is kept, and what tuning changed in it as a low-rank adapter; any other
+encoder is kept whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from roots_kg.adaptation.heads.base import Head
+from roots_kg.adaptation.modules import FeatureModule
+from roots_kg.adaptation.task import Task, TaskReading
+from roots_kg.bundle import Bundle, checked
+from roots_kg.config import from_mapping, to_mapping
+from roots_kg.encoding import encoder_store
+from roots_kg.encoding.adapters import AdapterShape, LowRankAdapter
+from roots_kg.encoding.text_encoder import Precision, TextEncoder
+from roots_kg.errors import BundleError, ConfigError, nearest
+from roots_kg.fusion.encoder import Knowledge
+from roots_kg.fusion.layer import FusionConfig
+from roots_kg.graph.retrieval import RetrievalConfig
+from roots_kg.graph.store import GraphBundle
+from roots_kg.registry import get_head
+from roots_kg.weights import PRETRAINED
+
+__all__ = ["KIND", "AdaptedHead", "ModelSettings", "SavedModel", "adapted_head", "write_model"]
+
+KIND = "model"
+FUSION, TUNING = "fusion.safetensors", "tuning.safetensors"
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What is kept of a task: all but its files."""
+
+    name: str
+    head: str
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    reading: TaskReading | None = None
+
+
+@dataclass(frozen=True)
+class AdaptedHead:
+    """A task and the settings of the head that was adapted to it."""
+
+    task: TaskSettings
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The `config.json` of a saved model.
+
+    Args:
+        encoder: the name of its pretrained encoder; None if it has its own.
+        heads: one for each task.
+        retrieval: how much of the graph is looked at.
+        fusion: the shape of the fusion layer.
+        knowledge: whether it has a graph.
+        precision: in which numbers texts are read.
+        space: the training that the graph's vectors come from.
+        tuning: the shape of what tuning changed in a pretrained encoder, or None.
+    """
+
+    encoder: str | None
+    heads: tuple[AdaptedHead, ...]
+    retrieval: RetrievalConfig
+    fusion: FusionConfig
+    knowledge: bool
+    precision: Precision = "float32"
+    space: str = ""
+    tuning: AdapterShape | None = None
+
+
+class SavedModel:
+    """A saved model that is about to be loaded.
+
+    Args:
+        path: its folder.
+
+    Raises:
+        BundleError: if the folder is no saved model, or its files are damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._bundle = Bundle.read(path, KIND)
+        try:
+            self.settings = from_mapping(ModelSettings, self._bundle.settings)
+        except ConfigError as error:
+            raise checked(self._bundle, error) from error
+
+    def graph(self) -> GraphBundle:
+        """Return the graph that was saved with it."""
+        return GraphBundle.load(self.path / "knowledge")
+
+    def encoder(self, precision: Precision | None) -> TextEncoder:
+        """Return the encoder that the heads were fitted on."""
+        name = self.settings.encoder
+        if name is None:
+            encoder = encoder_store.load_encoder(self.path / "encoder")
+        elif name not in PRETRAINED:  # nor is it ever a path
+            hint = nearest(name, PRETRAINED)
+            raise BundleError(f"there is no pretrained model {name!r}", path=self._config, hint=hint)
+        else:
+            encoder = TextEncoder.from_pretrained(name)
+        shape = self.settings.tuning
+        if shape is not None:
+            with torch.device("meta"):
+                adapter = LowRankAdapter(encoder.encoder.trunk, shape.rank, shape.embedding_rank)
+            with self.fitting():
+                adapter.load_state_dict(self._bundle.tensors(TUNING), assign=True)
+            encoder = encoder.with_adapter(adapter.requires_grad_(False).eval())
+        return encoder.to_precision(precision or self.settings.precision)
+
+    def heads(self, size: int, knowledge: Knowledge | None) -> Iterator[Head]:
+        """Yield the heads, for texts of size d and with a graph or without."""
+        for number, adapted in enumerate(self.settings.heads):
+            task = Task(**vars(adapted.task))
+            try:
+                head: Head = get_head(task.head)(task, size, knowledge, adapted.settings)
+                known = head.settings()
+            except (ValueError, TypeError, AttributeError) as error:
+                message = f"the settings of the head {task.head!r} are damaged: {error}"
+                raise BundleError(message, path=self._config) from error
+            for key in adapted.settings:
+                if key not in known:
+                    message = f"unknown key {key!r} in the settings of the head"
+                    raise BundleError(message, path=self._config, hint=nearest(key, known))
+            with self.fitting():
+                state = self._bundle.tensors(_head_file(number))
+                head.module = FeatureModule.of_state(state, "module.")
+                head.load_state_dict(state)
+            yield head.eval()
+
+    def fusion(self) -> dict[str, Tensor]:
+        """Return the weights of the fusion layer."""
+        return self._bundle.tensors(FUSION)
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Turn what goes wrong when tensors are loaded into modules into an error about this folder."""
+        try:
+            yield
+        except (RuntimeError, KeyError) as error:
+            message = " ".join(str(error).split())
+            raise BundleError(f"its tensors do not fit: {message}", path=self.path) from error
+
+    @property
+    def _config(self) -> Path:
+        return self.path / "config.json"
+
+
+def adapted_head(head: Head) -> AdaptedHead:
+    """Return what is kept of a head besides its tensors."""
+    task = TaskSettings(**{key: getattr(head.task, key) for key in TaskSettings.__dataclass_fields__})
+    return AdaptedHead(task, head.settings())
+
+
+def write_model(
+    folder: Path,
+    settings: ModelSettings,
+    encoder: TextEncoder,
+    heads: Sequence[Head],
+    fusion: Mapping[str, Tensor] | None,
+    graph: GraphBundle | None,
+) -> None:
+    """Write the files of a model into an existing private folder.
+
+    Args:
+        folder: the folder.
+        settings: what goes into its `config.json`.
+        encoder: what its heads were fitted on.
+        heads: in the order of the settings.
+        fusion: the weights of its fusion layer, if it has one.
+        graph: its graph, if it has one.
+    """
+    tensors = {_head_file(number): head.state_dict() for number, head in enumerate(heads)}
+    if settings.encoder is None:
+        (folder / "encoder").mkdir()
+        encoder_store.write_encoder(encoder, folder / "encoder")
+    elif encoder.tuning is not None:
+        tensors[TUNING] = encoder.tuning.state_dict()
+    if graph is not None and fusion is not None:
+        tensors[FUSION] = dict(fusion)
+        (folder / "knowledge").mkdir()
+        graph.write(folder / "knowledge")
+    texts = {"README.md": _readme(settings)}
+    Bundle.write(folder, KIND, to_mapping(settings), tensors=tensors, texts=texts)
+
+
+def _head_file(number: int) -> str:
+    return f"head-{number}.safetensors"
+
+
+def _readme(settings: ModelSettings) -> str:
+    title = ", ".join(head.task.name for head in settings.heads)
+    tasks = "".join(
+        f"* {head.task.name} ({head.task.head}): {head.task.description or 'no description'}\n"
+        for head in settings.heads
+    )
+    graph = "its own copy of the graph in `knowledge/`" if settings.knowledge else "no graph"
+    encoder = f"{settings.encoder} (not copied here)" if settings.encoder else "its own, in `encoder/`"
+    if settings.tuning is not None:
+        encoder += f", tuned by what is in `{TUNING}`"
+    return (
+        f"# {title}\n\n{tasks}\n"
+        f"Encoder: {encoder}. It uses {graph}.\n\n"
+        "Written by `roots adapt`. Use it with `roots predict FOLDER TEXT` or "
+        "`roots_kg.RootsModel.from_pretrained(FOLDER)`.\n"
+    )
