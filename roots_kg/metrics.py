@@ -1,20 +1,29 @@
-"""How results are judged: classification, written text, and language modelling; all through torchmetrics."""
+"""How results are judged: classification, spans, answers, written text, and language modelling.
+
+Through torchmetrics, but for spans and answers, which it judges not or only with an answer to every question.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+import string
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
 
 __all__ = [
     "CLASSIFICATION",
+    "EXTRACTION",
+    "SPANS",
     "TEXT",
     "bits_per_byte",
     "classification_metrics",
+    "extraction_metrics",
     "perplexity",
+    "span_metrics",
     "text_metrics",
 ]
 
@@ -28,7 +37,18 @@ CLASSIFICATION = (
     "f1_micro",
 )
 _ROUGE = ("rouge1", "rouge2", "rougeL")  # Lsum would download a sentence splitter
-TEXT = ("bleu", *_ROUGE)
+TEXT = ("bleu", "chrf", *_ROUGE)
+SPANS = (
+    "f1_micro",
+    "precision_micro",
+    "recall_micro",
+    "f1_macro",
+    "f1_unlabelled",
+)
+EXTRACTION = ("exact_match", "f1")
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def classification_metrics(
@@ -61,11 +81,66 @@ def classification_metrics(
     return values
 
 
+def span_metrics(
+    predicted: Sequence[Collection[tuple[int, int, str]]], right: Sequence[Collection[tuple[int, int, str]]]
+) -> dict[str, float]:
+    """Judge labelled spans: one is found if both its ends and its label are right, as in CoNLL 2003.
+
+    Args:
+        predicted: for each text, (start, end, label) of each span found in it.
+        right: the same of those that are there.
+
+    Returns:
+        The metrics named in `SPANS`, in [0, 1]. Micro counts the spans of all texts together; macro is the
+        mean over the labels that occur among the predicted or the right ones; `f1_unlabelled` leaves labels
+        out of account. Where there is nothing to find and nothing is found, all are 1.
+    """
+    found = {(index, *span) for index, spans in enumerate(predicted) for span in spans}
+    there = {(index, *span) for index, spans in enumerate(right) for span in spans}
+    labels = {span[3] for span in found | there}
+    of_each = [
+        _overlap({span for span in found if span[3] == label}, {span for span in there if span[3] == label})
+        for label in labels
+    ]
+    precision, recall, f1 = _overlap(found, there)
+    return {
+        "f1_micro": f1,
+        "precision_micro": precision,
+        "recall_micro": recall,
+        "f1_macro": sum(value for _, _, value in of_each) / len(labels) if labels else 1.0,
+        "f1_unlabelled": _overlap({span[:3] for span in found}, {span[:3] for span in there})[2],
+    }
+
+
+def extraction_metrics(predicted: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Judge answers taken from a text as SQuAD does (Rajpurkar et al. 2016 and 2018, arXiv:1806.03822).
+
+    Answers are compared in lower case, without punctuation and the articles a, an, the.
+
+    Args:
+        predicted: the answers; "" for none.
+        right: for each of them, those that people gave; none where the text has no answer.
+
+    Returns:
+        The metrics named in `EXTRACTION`, in [0, 1]: the share of answers that are the same as one of the
+        right ones, and the mean of the best F1 of their words with one of them. To find no answer where there
+        is none is 1, and to find one of the two where it is the other is 0.
+    """
+    exact, f1 = [], []
+    for answer, answers in zip(predicted, right, strict=True):
+        found = _answer_words(answer)
+        expected = [_answer_words(one) for one in answers] or [[]]
+        exact.append(float(found in expected))
+        f1.append(max(_word_f1(found, one) for one in expected))
+    return {"exact_match": sum(exact) / max(1, len(exact)), "f1": sum(f1) / max(1, len(f1))}
+
+
 def text_metrics(predicted: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Judge written texts by those that people wrote.
 
     BLEU (Papineni et al. 2002) counts over the corpus, with the words of sacreBLEU's "13a" (Post 2018,
-    arXiv:1804.08771) and without smoothing. ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) are F-measures, the mean
+    arXiv:1804.08771) and without smoothing. chrF (Popović 2015) is its F2 over runs of one to six characters,
+    likewise over the corpus. ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) are F-measures, the mean
     over the texts of the best that a reference gives; words are runs of letters and digits of any script.
 
     Args:
@@ -75,12 +150,17 @@ def text_metrics(predicted: Sequence[str], references: Sequence[Sequence[str]]) 
     Returns:
         The metrics named in `TEXT`, in [0, 1].
     """
-    from torchmetrics.functional.text import rouge_score, sacre_bleu_score
+    from torchmetrics.functional.text import chrf_score, rouge_score, sacre_bleu_score
 
     texts = list(predicted), [list(of_one) for of_one in references]
     rouge = rouge_score(*texts, accumulate="best", normalizer=_words, rouge_keys=_ROUGE)
     bleu = sacre_bleu_score(*texts, tokenize="13a")
-    return {"bleu": float(bleu), **{key: float(rouge[f"{key}_fmeasure"]) for key in _ROUGE}}
+    chrf = chrf_score(*texts, n_word_order=0)
+    return {
+        "bleu": float(bleu),
+        "chrf": float(chrf),
+        **{key: float(rouge[f"{key}_fmeasure"]) for key in _ROUGE},
+    }
 
 
 def perplexity(nats: float, tokens: int) -> float:
@@ -105,3 +185,23 @@ def bits_per_byte(nats: float, num_bytes: int) -> float:
 
 def _words(text: str) -> str:
     return re.sub(r"[\W_]+", " ", text.lower())
+
+
+def _overlap(found: Collection[object], there: Collection[object]) -> tuple[float, float, float]:
+    """Return precision, recall and F1 of one set against another."""
+    both = len(set(found) & set(there))
+    precision = both / len(found) if found else float(not there)
+    recall = both / len(there) if there else float(not found)
+    total = len(found) + len(there)
+    return precision, recall, 2 * both / total if total else 1.0
+
+
+def _answer_words(answer: str) -> list[str]:
+    return _ARTICLES.sub(" ", answer.lower().translate(_NO_PUNCTUATION)).split()
+
+
+def _word_f1(found: list[str], expected: list[str]) -> float:
+    if not found or not expected:
+        return float(found == expected)
+    both = sum((Counter(found) & Counter(expected)).values())
+    return 2 * both / (len(found) + len(expected))
