@@ -34,8 +34,8 @@ def pretrain(
     """
     from roots_kg.config import from_mapping, load_yaml
     from roots_kg.training.pretraining import pretrain as run
-    from roots_kg.training.pretraining import work_folder
     from roots_kg.training.pretraining_config import PretrainingConfig, find_texts
+    from roots_kg.training.stopped_runs import work_folder
 
     settings = load_yaml(config)
     settings |= {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}

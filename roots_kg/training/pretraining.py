@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +33,10 @@ from roots_kg.threads import some_threads
 from roots_kg.training.language_model_module import LanguageModelModule
 from roots_kg.training.language_model_training import CHECKPOINT, CURVE, log_frequencies, train_language_model
 from roots_kg.training.pretraining_config import PretrainingConfig
+from roots_kg.training.stopped_runs import run_folder
 from roots_kg.training.token_file import TokenFile, open_tokens, write_tokens
 
-__all__ = ["PretrainingResult", "pretrain", "work_folder"]
+__all__ = ["PretrainingResult", "pretrain"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,6 @@ class PretrainingResult:
     encoder: TextEncoder
     tokens: int
     curve: list[dict[str, float]]
-
-
-def work_folder(out: Path) -> Path:
-    """Return the folder beside `out` that holds tokens and checkpoints until the run is done."""
-    return out.with_name(f"{out.name}.work")
 
 
 def pretrain(
@@ -77,7 +71,8 @@ def pretrain(
         config: how.
         text: the files to train on.
         validation: the files that are held out; may be none.
-        out: the folder to write; `work_folder(out)` is used on the way, and stays if the run is stopped.
+        out: the folder to write; `stopped_runs.work_folder(out)` is used on the way, and stays if the run is
+            stopped.
         resume: go on with a run that was stopped.
         threads: that torch uses.
         progress: show a bar.
@@ -91,9 +86,11 @@ def pretrain(
     if not text:
         raise UsageError("there is no text to train on", hint="name files, or put `text` into the config")
     ensure_replaceable(out, kind=KIND)
-    work = work_folder(out)
-    _prepare(work, config, text, resume)
-    try:
+    stated = {
+        "config": to_mapping(config),
+        "text": [[str(path), path.stat().st_size] for path in text if path.is_file()],
+    }
+    with run_folder(out, stated, CHECKPOINT, resume=resume) as work:
         encoder, rows, curve = _run(
             config, text, validation, work, resume=resume, threads=threads, progress=progress, **trainer
         )
@@ -102,11 +99,6 @@ def pretrain(
             settings = yaml.safe_dump(to_mapping(config), sort_keys=False, allow_unicode=True)
             (folder / "pretraining.yaml").write_text(settings, encoding="utf-8", newline="\n")
             write_encoder(encoder, folder)
-    except BaseException:
-        if not (work / CHECKPOINT).exists():  # there is nothing to go on from
-            shutil.rmtree(work)
-        raise
-    shutil.rmtree(work)
     return PretrainingResult(encoder, len(rows.tokens), curve)
 
 
@@ -173,33 +165,6 @@ def _run(
             **options,
         )
     return encoder.cpu().eval().requires_grad_(False), rows, curve
-
-
-def _prepare(work: Path, config: PretrainingConfig, text: Sequence[Path], resume: bool) -> None:
-    """Make the work folder, or see that it belongs to the run that is to be resumed."""
-    stated = {
-        "config": to_mapping(config),
-        "text": [[str(path), path.stat().st_size] for path in text if path.is_file()],
-    }
-    plain = json.loads(json.dumps(stated))
-    settings = work / "run.json"
-    if not resume:
-        if work.exists():
-            raise UsageError(
-                "a run that was stopped lies here",
-                path=work,
-                hint="go on with --resume, or remove the folder",
-            )
-        work.mkdir(parents=True)
-        settings.write_text(json.dumps(plain, indent=2), encoding="utf-8")
-    elif not settings.is_file():
-        raise UsageError("there is no run to resume", path=work, hint="start without --resume")
-    elif json.loads(settings.read_text(encoding="utf-8")) != plain:
-        raise ConfigError(
-            "the settings or the texts are not those of the run that was stopped",
-            path=settings,
-            hint="put them back, or remove the folder and start anew",
-        )
 
 
 def _encoder(config: PretrainingConfig, text: Sequence[Path], work: Path) -> TextEncoder:
