@@ -1,0 +1,88 @@
+"""`roots train`: what is trained from a file of settings; its `kind` says what."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.cli.train.given import Given
+from roots_kg.errors import ConfigError, UsageError, nearest
+
+# A kind has a module of this package, whose `run` trains. TAKES says which options it understands.
+KINDS = {
+    "fusion": ("knowledge", "text"),
+}
+
+
+def train(
+    config: Annotated[
+        Path, typer.Option(help="A YAML file of settings, with the key `kind`; the options below win.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK", help="A task to learn from; may be given several times."),
+    ] = None,
+    knowledge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="BUNDLE", help="A folder that `roots kg train` wrote; several become one graph."
+        ),
+    ] = None,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of unlabelled text, a line each; may be given several times."),
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="A JSONL file of held-out examples, to choose the weights by.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="Of the random numbers.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads; more help where nothing else runs.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Train what a file of settings describes: a fusion layer, for one.
+
+    Example: roots train --config configs/fusion.yaml --knowledge runs/geography --out runs/fusion
+    """
+    from roots_kg.config import load_yaml
+
+    settings = load_yaml(config)
+    kind = settings.get("kind")
+    if kind not in KINDS:
+        message = "the key 'kind' is missing" if kind is None else f"unknown kind {kind!r}"
+        known = f"it is one of {', '.join(KINDS)}"
+        raise ConfigError(message, path=config, hint=nearest(str(kind), KINDS) or known)
+    optional = {
+        "data": data,
+        "knowledge": knowledge,
+        "text": text,
+        "validation": validation,
+        "resume": resume,
+    }
+    for name, value in optional.items():
+        if value and name not in KINDS[kind]:
+            raise UsageError(f"the option --{name} is not for the kind {kind!r}", path=config)
+    settings |= {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
+    given = Given(
+        config,
+        settings,
+        out,
+        tuple(data or ()),
+        tuple(knowledge or ()),
+        tuple(text or ()),
+        validation,
+        resume,
+        threads,
+    )
+    trained = import_module(f"roots_kg.cli.train.{kind}").run(given)
+    if as_json:
+        print_json({"metrics": trained.metrics, "seconds": {"cpu": trained.seconds}, "out": out})
+        return
+    figures(trained.title, {**trained.metrics, "cpu seconds": f"{trained.seconds:.1f}"})
+    print(trained.told)
