@@ -209,13 +209,13 @@ def fit_linear(
         return augmented_loss(partial(loss, weight=weight, bias=bias), linked, virtual)
 
     with one_thread(), torch.enable_grad():
-        fitted = _minimise(plain, start, config)
+        fitted = minimise(plain, start, config)
         augmentation = make_augmentation(config.augmentation)
         for _ in range(AUGMENTED_FITS if knowledge.any() else 0):
             virtual = augmentation.virtual(linked, partial(loss, weight=fitted.weight, bias=fitted.bias))
             if virtual is None:
                 break
-            fitted = _minimise(partial(augmented, virtual=virtual), start, config)
+            fitted = minimise(partial(augmented, virtual=virtual), start, config)
     return fitted
 
 
@@ -242,7 +242,7 @@ def sample_support(labels: Sequence[str], shots: int, seed: int) -> list[int]:
     return sorted(chosen)
 
 
-def _minimise(loss: Callable[[Tensor, Tensor], Tensor], start: Tensor, config: FewShotConfig) -> LinearFit:
+def minimise(loss: Callable[[Tensor, Tensor], Tensor], start: Tensor, config: FewShotConfig) -> LinearFit:
     """Minimise the loss of weight and bias, held to `start`, (N, d)."""
     weight = start.clone().requires_grad_()
     bias = start.new_zeros(len(start)).requires_grad_()

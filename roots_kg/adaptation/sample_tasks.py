@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "TAGGING", "SampleTask"]
+__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "PAIRS", "TAGGING", "SampleTask"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,32 @@ CLASSIFICATION = SampleTask(
         {"text": "Where is my parcel?"},
         {"text": "Where is my parcel?", "label": "delivry"},
         {"label": "delivery"},
+    ),
+)
+
+PAIRS = SampleTask(
+    description="Do these two messages to a shop ask the same?",
+    labels={"same": "both ask the same", "other": "they ask different things"},
+    train=(
+        {"text": "Where is my parcel?", "text_pair": "When does my parcel arrive?", "label": "same"},
+        {"text": "I forgot my password.", "text_pair": "I cannot remember the password.", "label": "same"},
+        {"text": "Please send the invoice.", "text_pair": "I need an invoice.", "label": "same"},
+        {"text": "My card was declined.", "text_pair": "You refused my credit card.", "label": "same"},
+        {"text": "Where is my parcel?", "text_pair": "Please delete my profile.", "label": "other"},
+        {"text": "I forgot my password.", "text_pair": "Do you ship to Norway?", "label": "other"},
+        {"text": "Please send the invoice.", "text_pair": "The box was wet.", "label": "other"},
+        {"text": "My card was declined.", "text_pair": "How do I change my address?", "label": "other"},
+    ),
+    test=(
+        {"text": "How do I log out?", "text_pair": "What must I do to log out?", "label": "same"},
+        {"text": "Can I pay by card?", "text_pair": "Is payment by card possible?", "label": "same"},
+        {"text": "How do I log out?", "text_pair": "The courier was rude.", "label": "other"},
+        {"text": "Can I pay by card?", "text_pair": "My parcel is damaged.", "label": "other"},
+    ),
+    broken=(
+        {"text": "Where is my parcel?", "text_pair": 7, "label": "same"},
+        {"text_pair": "Where is my parcel?", "label": "same"},
+        {"text": "Where is my parcel?", "text_pair": "Where is it?"},
     ),
 )
 

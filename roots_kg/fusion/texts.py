@@ -107,6 +107,20 @@ class EncodedTexts:
         second = None if self.second is None else self.second.marked(index)
         return MarkedText(self.texts[index], tuple(self.mentions[index]), self.spans[index], second)
 
+    def attended(self, index: int) -> tuple[tuple[int, float], ...]:
+        """Return the triples that the tokens of a text attended to, most of all first, with their weights.
+
+        Of a pair of texts it is those of both.
+        """
+        weights: dict[int, float] = {} if self.second is None else dict(self.second.attended(index))
+        subgraph, attention = self.subgraphs[index], self.attention[index]
+        if subgraph is not None and attention is not None:
+            received = attention.numpy()
+            shares = received[subgraph.source] + received[subgraph.target]
+            for triple, weight in zip(subgraph.triple.tolist(), shares.tolist(), strict=True):
+                weights[triple] = max(weight, weights.get(triple, 0.0))
+        return tuple(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+
 
 class TokenCollector:
     """Gathers the token states of N texts from the batches of rows in which they are read.

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from roots_kg import registry
+from roots_kg.adaptation import sample_tasks
 from roots_kg.adaptation.contract import PROMISES, Case
 from roots_kg.adaptation.sample_tasks import SampleTask
 from roots_kg.testing import sample_layers
@@ -16,18 +17,22 @@ from roots_kg.testing import sample_layers
 WITH_TOWNS = {"answer": "questions", "classification": "routing"}
 """Heads that use a graph, and which of the shared examples are for them."""
 
+OTHER_SAMPLES = {("classification", "pairs"): sample_tasks.PAIRS}
+"""What else a head can read."""
+
 CASES = [(name, "own sample") for name in sorted(registry.BUILT_IN)] + [
     (name, "towns") for name in sorted(WITH_TOWNS)
 ]
+CASES += OTHER_SAMPLES
 
 
 @pytest.fixture(scope="module", params=CASES, ids=" with ".join)
 def case(request, encoder, layers, examples):
     name, source = request.param
     head = registry.get_head(name)
-    sample = head.sample_task
+    sample = OTHER_SAMPLES.get(request.param, head.sample_task)
     assert isinstance(sample, SampleTask), f"give the head {name!r} a `sample_task`"
-    if source == "own sample":
+    if source != "towns":
         return Case(head, sample, sample_layers(encoder, sample), name)
     shared = getattr(examples, WITH_TOWNS[name])
     labels = {record["label"]: record["label"] for record in shared.train if "label" in record}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,9 +13,10 @@ from torch.nn import functional
 from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
+from roots_kg.adaptation.pair_features import pair_size, pair_vectors
 from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import TaskError, nearest
-from roots_kg.fusion.encoder import EncodedTexts, Knowledge
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge, MarkedText, Text
 from roots_kg.metrics import CLASSIFICATION, classification_metrics
 from roots_kg.threads import one_thread
 
@@ -26,7 +28,8 @@ RANKED = 5
 class ClassificationHead(Head):
     """Logits = scale · (x Wᵀ + b), x being the centred text features and the knowledge vector side by side.
 
-    The centre is the mean of the support set. A text in which nothing is linked is classified by weights that
+    The centre is the mean of the support set. Of pairs of texts, x is what they are to each other, see
+    `roots_kg.adaptation.pair_features`; what labels are called says nothing about that. A text in which nothing is linked is classified by weights that
     were fitted to the text features alone, and so exactly as it would be without a graph. See
     `roots_kg.adaptation.few_shot` for how weights are fitted.
     """
@@ -48,6 +51,7 @@ class ClassificationHead(Head):
         super().__init__(task, size, knowledge, settings)
         settings = settings or {}
         self.labels: list[str] = list(settings.get("labels", task.labels))
+        self.pairs: bool | None = settings.get("pairs")  # None before it is fitted
         self.scale = float(settings.get("scale", 1.0))
         self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
         self.register_buffer("weight", torch.zeros(len(self.labels), self.vector_size + self.knowledge_size))
@@ -59,7 +63,18 @@ class ClassificationHead(Head):
     @property
     def vector_size(self) -> int:
         """The size f of what `vectors` returns."""
-        return 2 * self.size
+        return pair_size(2 * self.size) if self.pairs else 2 * self.size
+
+    def vectors(self, encoded: EncodedTexts) -> Tensor:
+        """Return what texts, or pairs of texts, are compared by: (B, f), of length 1."""
+        if not self.pairs:
+            return super().vectors(encoded)
+        if encoded.second is None and encoded.texts:
+            raise TaskError(
+                f"the task {self.task.name!r} is about pairs of texts, and here is one alone",
+                hint="give the second as `text_pair`",
+            )
+        return pair_vectors(encoded.features, (encoded.second or encoded).features)
 
     @property
     def knowledge_size(self) -> int:
@@ -68,15 +83,30 @@ class ClassificationHead(Head):
 
     def knowledge_vectors(self, encoded: EncodedTexts) -> Tensor:
         """Return what the graph says of texts, of length 1, or zero where it says nothing."""
-        return encoded.knowledge
+        if encoded.second is None:
+            return encoded.knowledge
+        return functional.normalize(encoded.knowledge + encoded.second.knowledge, dim=1)
 
     def settings(self) -> dict[str, Any]:
-        """Return the labels in their order, and the scalars of the fit."""
-        return {"labels": self.labels, "scale": self.scale, "knowledge_weight": self.knowledge_weight}
+        """Return the labels in their order, and what else was chosen."""
+        return {
+            "labels": self.labels,
+            "pairs": self.pairs,
+            "scale": self.scale,
+            "knowledge_weight": self.knowledge_weight,
+        }
+
+    def text(self, record: Record) -> Text:
+        """Read {"text"}, and the second text under "text_pair" if there is one."""
+        if self.pairs is False:
+            record.refuse("text_pair", "the model was adapted to single texts")
+        text = record.text("text")
+        if self.pairs or "text_pair" in record.fields:
+            return MarkedText(text, second=record.text("text_pair"))
+        return text
 
     def example(self, record: Record) -> Example:
-        """Read {"text", "label"}."""
-        record.refuse("text_pair", "this head reads one text")
+        """Read {"text", "label"}, or {"text", "text_pair", "label"}."""
         return Example(self.text(record), self._label(record), record)
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
@@ -94,6 +124,7 @@ class ClassificationHead(Head):
                 path=support[0].record.path,
                 hint="classification needs at least two",
             )
+        self.pairs = _are_pairs(support)
         names = encode([self.name_text(label) for label in self.labels])
         texts = encode([example.text for example in support])
         labels = torch.tensor([self.labels.index(example.target) for example in support])
@@ -102,9 +133,16 @@ class ClassificationHead(Head):
             knowledge_names = self.knowledge_vectors(names)
             self.centre = vectors.mean(dim=0)
             text = few_shot.centred(vectors, self.centre)
-            text_names = few_shot.centred(self.vectors(names), self.centre)
+            text_names = torch.zeros(len(self.labels), self.vector_size)
+            if not self.pairs:
+                text_names = few_shot.centred(self.vectors(names), self.centre)
             trust, text_only = few_shot.choose_trust(
-                text, knowledge, labels, text_names, knowledge_names, config
+                text,
+                knowledge,
+                labels,
+                text_names,
+                knowledge_names,
+                replace(config, name_weights=(0.0,)) if self.pairs else config,
             )
             text_side = (few_shot.class_means(text, labels, len(self.labels)), text_names)
             nothing = torch.zeros(len(self.labels), 0)
@@ -156,7 +194,7 @@ class ClassificationHead(Head):
             ranked = tuple(
                 (self.labels[position], value) for position, value in zip(positions, values, strict=True)
             )
-            predictions.append(Prediction(*ranked[0], ranked, self._evidence(encoded, index)))
+            predictions.append(Prediction(*ranked[0], ranked, self._evidence(encoded, index, positions[0])))
         return predictions
 
     def support_of(self, encoded: EncodedTexts, value: str) -> list[float]:
@@ -176,16 +214,19 @@ class ClassificationHead(Head):
             raise record.error(f"unknown label {label!r}", hint=nearest(label, self.labels))
         return label
 
-    def _evidence(self, encoded: EncodedTexts, index: int) -> tuple[tuple[int, float], ...]:
-        subgraph, attention = encoded.subgraphs[index], encoded.attention[index]
-        if subgraph is None or attention is None or not self.knowledge_weight:
-            return ()
-        received = attention.numpy()
-        weights: dict[int, float] = {}
-        for triple, weight in zip(
-            subgraph.triple.tolist(),
-            (received[subgraph.source] + received[subgraph.target]).tolist(),
-            strict=True,
-        ):
-            weights[triple] = max(weight, weights.get(triple, 0.0))
-        return tuple(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+    def _evidence(self, encoded: EncodedTexts, index: int, label: int) -> tuple[tuple[int, float], ...]:
+        """Return the triples that speak for a label of a text, by their weights."""
+        return encoded.attended(index) if self.knowledge_weight else ()
+
+
+def _are_pairs(support: Sequence[Example]) -> bool:
+    """Tell whether the examples are pairs of texts.
+
+    Raises:
+        TaskError: if some are and some are not.
+    """
+    pairs = [isinstance(example.text, MarkedText) and example.text.second is not None for example in support]
+    if any(pairs) and not all(pairs):
+        record = support[pairs.index(False)].record
+        raise record.error("'text_pair' is missing, and other examples have one")
+    return all(pairs)

@@ -165,3 +165,67 @@ def test_shots_are_drawn_for_each_label(make, read, examples):
     labels = [example.target for example in support(0)]
     assert sorted(labels) == sorted([*TEAMS] * 2)
     assert support(0) == support(0) != support(1)
+
+
+def pair(first, second, label):
+    return {"text": first, "text_pair": second, "label": label}
+
+
+PAIRS = [
+    pair("Where is my parcel?", "When does my parcel arrive?", "same"),
+    pair("I forgot my password.", "I cannot remember the password.", "same"),
+    pair("Where is my parcel?", "Please delete my profile.", "other"),
+    pair("I forgot my password.", "Do you ship to Norway?", "other"),
+]
+
+
+def test_of_pairs_it_matters_what_they_are_to_each_other(make, read, text_layers):
+    head = make(graph=False)
+    head.fit(read(head, PAIRS), text_layers, FewShotConfig())
+    swapped = [
+        pair("Can I pay by card?", "Is payment by card possible?", "same"),
+        pair("Can I pay by card?", "My parcel is damaged.", "other"),
+        pair("My parcel is damaged.", "The box that came is broken.", "same"),
+    ]
+    assert accuracy(head, text_layers, read, swapped) == 1.0
+
+
+def test_what_the_graph_knows_of_either_text_counts(make, read, layers):
+    records = [
+        pair(f"A letter for {first}.", f"The one to {second} is lost.", label)
+        for first, second, label in [
+            ("Graz", "Linz", "same"),
+            ("Kiruna", "Lund", "same"),
+            ("Cusco", "Tacna", "same"),
+            ("Graz", "Kiruna", "other"),
+            ("Lund", "Puno", "other"),
+            ("Tacna", "Wels", "other"),
+        ]
+    ]
+    head = make()
+    encoded = layers([example.text for example in read(head, records)])
+    alone = layers([record["text"] for record in records])
+    assert not torch.allclose(head.knowledge_vectors(encoded), head.knowledge_vectors(alone))
+    of_both, of_one = dict(encoded.attended(0)), dict(alone.attended(0))
+    assert all(of_both[triple] >= weight for triple, weight in of_one.items())
+    assert any(weight > of_one.get(triple, 0.0) for triple, weight in of_both.items())
+
+
+def test_a_single_text_among_pairs_is_refused_by_its_line(make, read, text_layers):
+    head = make(graph=False)
+    records = [*PAIRS, {"text": "Where is it?", "label": "same"}]
+    with pytest.raises(TaskError, match=r"train\.jsonl:5: .*'text_pair' is missing"):
+        head.fit(read(head, records), text_layers, FewShotConfig())
+
+
+def test_a_head_for_pairs_refuses_single_texts_and_the_other_way_round(make, read, text_layers, examples):
+    head = make(graph=False)
+    head.fit(read(head, PAIRS), text_layers, FewShotConfig())
+    with pytest.raises(TaskError, match="'text_pair' is missing"):
+        read(head, [{"text": "Where is it?", "label": "same"}])
+    with pytest.raises(TaskError, match="about pairs"):
+        head.decode(text_layers(["Where is it?"]))
+    head = make(graph=False)
+    head.fit(read(head, examples.routing.train), text_layers, FewShotConfig())
+    with pytest.raises(TaskError, match="'text_pair' is not supported"):
+        read(head, [pair("Where is it?", "Here.", "nordic")])
