@@ -1,8 +1,9 @@
 """Outer gradients of second-order MAML: `torch.func` on all tasks at once beside learn2learn's loop.
 
-64 tasks of 5-way 5-shot with 5 queries a class, 5 second-order steps on an adapter (FiLM and a low-rank map of
-rank 8) and a linear head. Both sides run in pairs in one process on one thread; the figures are medians of
-their CPU seconds. learn2learn has to be installed where this runs; docs/meta_learning.md says how to build it.
+64 tasks of 5-way 5-shot with 5 queries a class, 5 second-order steps on an adapter (FiLM and a low-rank map
+of rank 8) and a linear head. Both sides run in pairs in one process on one thread; the figures are medians of
+their CPU seconds. learn2learn has to be installed where this runs; docs/meta_learning.md says how to build
+it.
 
     python benchmarks/meta_learning.py [--pairs 11]
 """

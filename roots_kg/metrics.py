@@ -156,6 +156,7 @@ def text_metrics(predicted: Sequence[str], references: Sequence[Sequence[str]]) 
     rouge = rouge_score(*texts, accumulate="best", normalizer=_words, rouge_keys=_ROUGE)
     bleu = sacre_bleu_score(*texts, tokenize="13a")
     chrf = chrf_score(*texts, n_word_order=0)
+    assert isinstance(chrf, Tensor)  # it is a tuple where the score of each sentence is asked for
     return {
         "bleu": float(bleu),
         "chrf": float(chrf),

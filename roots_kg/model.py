@@ -12,10 +12,12 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from roots_kg.adaptation import tuning
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Example, Head, Prediction
 from roots_kg.adaptation.meta_learning.store import MetaBundle
 from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.adaptation.tuning import TuneConfig
 from roots_kg.bundle import atomic_folder, is_bundle
 from roots_kg.config import from_mapping
 from roots_kg.encoding import encoder_store
@@ -270,7 +272,9 @@ class RootsModel:
         shots: int | None = None,
         seed: int = 0,
         config: FewShotConfig | None = None,
+        tune: TuneConfig | None = None,
         meta: MetaBundle | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> AdaptReport:
         """Adapt to a task from a few examples.
 
@@ -280,11 +284,20 @@ class RootsModel:
             shots: how many to use of each class (in all, for heads without classes); None for all.
             seed: of the draw.
             config: how the fit is done.
+            tune: how the encoder itself is tuned for the task; None leaves it as it is. If examples that are
+                held out say that tuning does no good, it stays as it is, too.
             meta: what was learned over many tasks about how to do it; see `roots_kg.training.meta`.
+            progress: called with the passes of tuning that are done, and how many there are at most.
 
         Raises:
-            TaskError, UsageError: if the task, its head or its examples cannot be used.
+            TaskError, UsageError: if the task, its head or its examples cannot be used, or if the encoder
+                cannot be tuned: it has been, or other tasks of the model rely on it.
         """
+        if tune is not None and self.heads.keys() - {task.name}:
+            raise UsageError(
+                f"the encoder cannot be tuned any more: {', '.join(self.heads)} rely on it as it is",
+                hint="adapt without tuning, or begin with the task that the encoder is tuned for",
+            )
         if examples is None:
             if task.train is None:
                 raise TaskError(f"the task {task.name!r} has no training examples")
@@ -305,13 +318,24 @@ class RootsModel:
             return encoded
 
         started = time.process_time()
-        config, told = config or FewShotConfig(), {}
+        config = config or FewShotConfig()
+        told: dict[str, Any] = {}
         if meta is not None:
             meta.require(self.layers.encoder, head)
             config, head.module, told = meta.prepare(head, support, encode, config)
+        tuning_seconds = 0.0
+        if tune is not None:
+            begun = time.process_time()
+            tuned = tuning.tune(self.layers, head, support, config, tune, progress)
+            told |= tuned.told
+            if tuned.adapter is not None:
+                self.layers.encoder = self._text_encoder("be tuned").with_adapter(tuned.adapter)
+            tuning_seconds = time.process_time() - begun
         fit = {**head.fit(support, encode, config), **told}
         self.heads[task.name] = head.eval()
-        seconds = {"encode": spent, "fit": time.process_time() - started - spent}
+        seconds = {"encode": spent, "fit": time.process_time() - started - spent - tuning_seconds}
+        if tune is not None:
+            seconds["tune"] = tuning_seconds
         return AdaptReport(fit, seconds, tuple(support))
 
     @property

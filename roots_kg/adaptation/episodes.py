@@ -119,7 +119,8 @@ def held_out(pools: Sequence[Pool], share: float, seed: int) -> tuple[list[Pool]
         seed: of the choice.
     """
     generator = np.random.default_rng(seed)
-    kept, out = [], []
+    kept: list[Pool] = []
+    out: list[Pool] = []
     for pool in pools:
         count = len(pool.labels)
         order = generator.permutation(count)

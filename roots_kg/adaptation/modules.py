@@ -69,7 +69,7 @@ class ModuleBank(nn.Module):
         Args:
             weights: (modules,), first those of FiLM, then those of the low-rank maps.
         """
-        film, low_rank = weights.split([self.shape.film, self.shape.low_rank])
+        film, low_rank = torch.split(weights, [self.shape.film, self.shape.low_rank])
         up = low_rank[:, None, None] * self.up
         return {
             "scale": film @ self.scale,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "PAIRS", "TAGGING", "SampleTask"]
+__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "PAIRS", "RELATION", "TAGGING", "SampleTask"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,154 @@ ANSWER = SampleTask(
         {"answers": ["Austria"]},
     ),
     evidence=True,
+)
+
+RELATION = SampleTask(
+    description="What is the head to the tail?",
+    labels={
+        "birthplace": "the town in which the head was born",
+        "employer": "the firm for which the head works",
+        "author": "the person who wrote the book that is the head",
+    },
+    triples=(
+        ("Anna Berg", "employer", "Nordlys"),
+        ("Oslo", "country", "Norway"),
+        ("Graz", "country", "Austria"),
+    ),
+    train=(
+        {
+            "text": "Anna Berg was born in Oslo in 1961.",
+            "head": {"span": [0, 9], "id": "Anna Berg"},
+            "tail": {"span": [22, 26], "id": "Oslo"},
+            "label": "birthplace",
+        },
+        {
+            "text": "Graz is the native town of Peter Hahn.",
+            "head": {"span": [27, 37]},
+            "tail": {"span": [0, 4]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Maria Rossi, born in Rome, left Italy early.",
+            "head": {"span": [0, 11]},
+            "tail": {"span": [21, 25]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Anna Berg is an engineer at Nordlys.",
+            "head": {"span": [0, 9], "id": "Anna Berg"},
+            "tail": {"span": [28, 35], "id": "Nordlys"},
+            "label": "employer",
+        },
+        {
+            "text": "Last year Acme hired John Smith.",
+            "head": {"span": [21, 31]},
+            "tail": {"span": [10, 14]},
+            "label": "employer",
+        },
+        {
+            "text": "Laura Klein has worked for Siemens since 2010.",
+            "head": {"span": [0, 11]},
+            "tail": {"span": [27, 34]},
+            "label": "employer",
+        },
+        {
+            "text": "Silent Rivers is a novel by Clara Holm.",
+            "head": {"span": [0, 13]},
+            "tail": {"span": [28, 38]},
+            "label": "author",
+        },
+        {
+            "text": "In 1987 Ivan Petrov published The Long Road.",
+            "head": {"span": [30, 43]},
+            "tail": {"span": [8, 19]},
+            "label": "author",
+        },
+        {
+            "text": "The Glass House, written by Emma Stone, sold well.",
+            "head": {"span": [0, 15]},
+            "tail": {"span": [28, 38]},
+            "label": "author",
+        },
+    ),
+    test=(
+        {
+            "text": "David Jones was born in Cardiff.",
+            "head": {"span": [0, 11]},
+            "tail": {"span": [24, 31]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Lyon is where Paul Blanc was born.",
+            "head": {"span": [14, 24]},
+            "tail": {"span": [0, 4]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Nina Weber works for Bosch as a chemist.",
+            "head": {"span": [0, 10]},
+            "tail": {"span": [21, 26]},
+            "label": "employer",
+        },
+        {
+            "text": "Volvo has hired Erik Lund as an engineer.",
+            "head": {"span": [16, 25]},
+            "tail": {"span": [0, 5]},
+            "label": "employer",
+        },
+        {
+            "text": "Winter Light was written by Jonas Falk.",
+            "head": {"span": [0, 12]},
+            "tail": {"span": [28, 38]},
+            "label": "author",
+        },
+        {
+            "text": "Ada Moore is known for her novel Paper Boats.",
+            "head": {"span": [33, 44]},
+            "tail": {"span": [0, 9]},
+            "label": "author",
+        },
+    ),
+    broken=(
+        {"text": "Anna was born in Oslo.", "head": {"span": [0, 4]}, "tail": {"span": [17, 21]}},
+        {"text": "Anna was born in Oslo.", "head": {"span": [0, 4]}, "label": "birthplace"},
+        {
+            "text": "Anna was born in Oslo.",
+            "head": {"span": [0, 4]},
+            "tail": {"span": [17, 31]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Anna was born in Oslo.",
+            "head": {"span": [0, 4]},
+            "tail": {"span": [4, 4]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Anna was born in Oslo.",
+            "head": {"span": [0, 4]},
+            "tail": {"span": [2, 8]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Anna was born in Oslo.",
+            "head": {"span": [0, 4]},
+            "tail": {"span": [17.0, 21.0]},
+            "label": "birthplace",
+        },
+        {
+            "text": "Anna was born in Oslo.",
+            "head": {"span": [0, 4]},
+            "tail": {"span": [17, 21]},
+            "label": "birthplce",
+        },
+        {
+            "text": "Anna was born in Oslo.",
+            "head": {"span": [0, 4], "id": 7},
+            "tail": {"span": [17, 21]},
+            "label": "birthplace",
+        },
+    ),
 )
 
 TAGGING = SampleTask(

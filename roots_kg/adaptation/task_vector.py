@@ -91,7 +91,9 @@ class TaskVectorNetwork(nn.Module):
         vectors, statistics = vector[..., :-STATISTICS], vector[..., -STATISTICS:]
         found = self.last(functional.gelu(self.vectors(vectors) + self.statistics(statistics)))
         scalars = MOST * torch.tanh(found[..., : len(SCALARS)] / MOST)
-        return Changes(*scalars.unbind(-1), mixture=torch.tanh(found[..., len(SCALARS) :]))
+        scale, name_weight, regularisation, rate, knowledge_weight = scalars.unbind(-1)
+        mixture = torch.tanh(found[..., len(SCALARS) :])
+        return Changes(scale, name_weight, regularisation, rate, knowledge_weight, mixture)
 
 
 def task_vector(task: TaskVectors) -> Tensor:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roots_kg.cli.code import TrustTaskCodeOption, head_of_task
-from roots_kg.cli.output import JsonOption, PrecisionOption, figures, print_json
+from roots_kg.cli.code import TrustTaskCodeOption, head_of_task, trust_code_of
+from roots_kg.cli.output import JsonOption, PrecisionOption, figures, passes_bar, print_json
 from roots_kg.errors import UsageError
 from roots_kg.workspace import Workspace
 
@@ -19,14 +19,26 @@ if TYPE_CHECKING:
 
     from roots_kg.adaptation.heads.base import Example, Head
     from roots_kg.adaptation.task import Task
+    from roots_kg.encoding.text_encoder import Precision
     from roots_kg.graph.store import GraphBundle
+    from roots_kg.model import RootsModel
 
 
 def adapt(
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="A task folder, or the name of one under tasks/.")
     ],
-    out: Annotated[Path, typer.Option(metavar="MODEL", help="The folder to write.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="The folder to write.  [default: that of --add-to]"),
+    ] = None,
+    add_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A folder that `roots adapt` wrote: what is in it stays, and this task comes in.",
+        ),
+    ] = None,
     knowledge: Annotated[
         list[Path] | None,
         typer.Option(
@@ -40,9 +52,19 @@ def adapt(
     ] = None,
     no_knowledge: Annotated[bool, typer.Option("--no-knowledge", help="Use text alone.")] = False,
     encoder: Annotated[
-        str,
-        typer.Option(metavar="ENCODER", help="A pretrained encoder's name, or a folder with an encoder."),
-    ] = "roots-base",
+        str | None,
+        typer.Option(
+            metavar="ENCODER",
+            help="A pretrained encoder's name, or a folder with an encoder.  [default: roots-base]",
+        ),
+    ] = None,
+    tune_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--tune-encoder",
+            help="Tune the encoder for the task as well, which takes minutes; it is kept only if that helps.",
+        ),
+    ] = False,
     shots: Annotated[
         int | None,
         typer.Option(help="Examples of each class (in all, for heads without classes); default: all."),
@@ -68,33 +90,27 @@ def adapt(
     """
     from roots_kg.adaptation.few_shot import FewShotConfig
     from roots_kg.adaptation.task import Task
+    from roots_kg.adaptation.tuning import TuneConfig
     from roots_kg.bundle import ensure_replaceable
-    from roots_kg.encoding.text_encoder import TextEncoder
-    from roots_kg.fusion.store import load_fusion
-    from roots_kg.graph.retrieval import RetrievalConfig
-    from roots_kg.model import RootsModel
     from roots_kg.model_store import KIND
 
-    if knowledge and no_knowledge:
-        raise UsageError("--knowledge and --no-knowledge exclude each other")
-    if fusion is not None and no_knowledge:
-        raise UsageError("--fusion needs a graph, and --no-knowledge excludes one")
+    out = out or add_to
+    if out is None:
+        raise UsageError("there is no folder to write", hint="name one with --out")
     config = FewShotConfig(augmentation=augmentation)
     ensure_replaceable(out, kind=KIND)
     folder = Workspace.find().task_folder(task)
     chosen = Task.load(folder)
     head_of_task(folder, chosen.head, trust=trust_task_code)
-    text_encoder = TextEncoder.from_pretrained(encoder, precision=precision or "float32")
-    trained = load_fusion(fusion) if fusion is not None else None
-    graph = None if no_knowledge else _graph(chosen, knowledge)
-    if trained is not None and graph is None:
-        raise UsageError("--fusion needs a graph", hint="name one with `--knowledge`")
-    retrieval = replace(
-        trained.retrieval if trained is not None else RetrievalConfig(),
-        misspelt=misspelt,
-    )
-    model = RootsModel(text_encoder, graph, retrieval, fusion=trained)
-    report = model.adapt(chosen, shots=shots, seed=seed, config=config)
+    if add_to is not None:
+        own = {"encoder": encoder, "knowledge": knowledge, "fusion": fusion, "no-knowledge": no_knowledge}
+        own |= {"misspelt": misspelt, "precision": precision}
+        model = _saved(add_to, [name for name, value in own.items() if value])
+    else:
+        model = _new(chosen, encoder or "roots-base", knowledge, fusion, precision, no_knowledge, misspelt)
+    tune = TuneConfig(seed=seed) if tune_encoder else None
+    with passes_bar("tuning") as advance:
+        report = model.adapt(chosen, shots=shots, seed=seed, config=config, tune=tune, progress=advance)
     _warn_of_test_texts(chosen, model.head_of(chosen.name), report.support)
     model.save_pretrained(out)
     if as_json:
@@ -105,6 +121,47 @@ def adapt(
         {**report.fit, **{f"{k} cpu seconds": v for k, v in report.seconds.items()}},
     )
     print(f"The model is in {out}")
+
+
+def _saved(path: Path, refused: Sequence[str]) -> RootsModel:
+    """Return a model to add a task to, which settles what these options would say."""
+    from roots_kg.model import RootsModel
+
+    if refused:
+        raise UsageError(f"--add-to and --{refused[0]} exclude each other", hint="the model has its own")
+    trust_code_of(None, path)
+    return RootsModel.from_pretrained(path)
+
+
+def _new(
+    task: Task,
+    encoder: str,
+    knowledge: list[Path] | None,
+    fusion: Path | None,
+    precision: Precision | None,
+    no_knowledge: bool,
+    misspelt: bool,
+) -> RootsModel:
+    """Return a model without a task."""
+    from roots_kg.encoding.text_encoder import TextEncoder
+    from roots_kg.fusion.store import load_fusion
+    from roots_kg.graph.retrieval import RetrievalConfig
+    from roots_kg.model import RootsModel
+
+    if knowledge and no_knowledge:
+        raise UsageError("--knowledge and --no-knowledge exclude each other")
+    if fusion is not None and no_knowledge:
+        raise UsageError("--fusion needs a graph, and --no-knowledge excludes one")
+    text_encoder = TextEncoder.from_pretrained(encoder, precision=precision or "float32")
+    trained = load_fusion(fusion) if fusion is not None else None
+    graph = None if no_knowledge else _graph(task, knowledge)
+    if trained is not None and graph is None:
+        raise UsageError("--fusion needs a graph", hint="name one with `--knowledge`")
+    retrieval = replace(
+        trained.retrieval if trained is not None else RetrievalConfig(),
+        misspelt=misspelt,
+    )
+    return RootsModel(text_encoder, graph, retrieval, fusion=trained)
 
 
 def _warn_of_test_texts(task: Task, head: Head, support: Sequence[Example]) -> None:

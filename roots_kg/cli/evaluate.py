@@ -13,6 +13,7 @@ from roots_kg.cli.output import (
     KnowledgeOption,
     PrecisionOption,
     ProjectOption,
+    TaskOption,
     figures,
     print_json,
     progress_bar,
@@ -22,6 +23,7 @@ from roots_kg.cli.output import (
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `roots adapt` wrote.")],
     test: Annotated[Path, typer.Option(help="Labelled examples, JSONL.")],
+    task: TaskOption = None,
     knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
@@ -41,7 +43,7 @@ def evaluate(
         model, knowledge=knowledge, project=project_knowledge, precision=precision
     )
     with progress_bar("texts", len(records)) as advance:
-        report = loaded.evaluate(records, progress=advance)
+        report = loaded.evaluate(records, task, progress=advance)
     if as_json:
         print_json({"metrics": report.metrics, "n": report.n, "seconds": {"wall": report.seconds}})
         return

@@ -20,7 +20,9 @@ __all__ = [
     "KnowledgeOption",
     "PrecisionOption",
     "ProjectOption",
+    "TaskOption",
     "figures",
+    "passes_bar",
     "print_json",
     "progress_bar",
     "table",
@@ -34,6 +36,10 @@ PrecisionOption = Annotated[
 ]
 KnowledgeOption = Annotated[
     Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", metavar="NAME", help="Which of the model's tasks, if it has several."),
 ]
 ProjectOption = Annotated[
     bool,
@@ -76,11 +82,23 @@ def figures(title: str, values: Mapping[str, Any]) -> None:
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error, when that is a terminal; gives a function that moves it on."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with _progress() as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def passes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar likewise, of passes of which it is not yet known how many there are."""
+    with _progress() as progress:
+        task = progress.add_task(title, total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def _cell(value: Any) -> str:

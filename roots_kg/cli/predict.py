@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from roots_kg.cli.output import (
     KnowledgeOption,
     PrecisionOption,
     ProjectOption,
+    TaskOption,
     print_json,
     progress_bar,
     table,
@@ -21,6 +23,8 @@ from roots_kg.cli.output import (
 from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
+    from roots_kg.adaptation.heads.base import Head, Prediction
+    from roots_kg.adaptation.task import Record
     from roots_kg.explain import Explanation
     from roots_kg.fusion.encoder import Text
 
@@ -34,6 +38,7 @@ def predict(
         Path | None, typer.Option("--input", help="JSONL as for training; what is right may be left out.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show links, triples and gates.")] = False,
+    task: TaskOption = None,
     knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
@@ -45,7 +50,6 @@ def predict(
     Example: roots predict runs/routing "My parcel to Steiermark is late" --explain
     """
     from roots_kg.adaptation.task import is_text, read_records
-    from roots_kg.fusion.encoder import plain_text
     from roots_kg.model import RootsModel
 
     if bool(texts) == (input_file is not None):
@@ -57,33 +61,93 @@ def predict(
     loaded = RootsModel.from_pretrained(
         model, knowledge=knowledge, project=project_knowledge, precision=precision
     )
-    inputs: Sequence[Text] = texts or [loaded.read(record) for record in records]
-    with progress_bar("texts", len(inputs)) as advance:
-        if explain:
-            explanations = loaded.explain(inputs, progress=advance)
+    heads = list(loaded.heads.values()) if task is None else []
+    heads = heads or [loaded.head_of(task)]
+    inputs: Sequence[Text] = texts or _read(records, heads)
+    if explain:
+        explained: dict[str, list[Explanation]] = {}
+        for head in heads:
+            with progress_bar("texts", len(inputs)) as advance:
+                explained[head.task.name] = loaded.explain(inputs, head.task.name, progress=advance)
+        if as_json:
+            print_json(_by_task({name: list(map(asdict, found)) for name, found in explained.items()}))
         else:
-            predictions = loaded.predict(inputs, progress=advance)
-    if explain and as_json:
-        print_json({"predictions": explanations})
-    elif explain:
-        _show(explanations)
-    elif as_json:
-        rows = [
-            {
-                "text": plain_text(text),
-                "prediction": found.value,
-                "probability": found.probability,
-                "ranked": found.ranked,
-            }
-            for text, found in zip(inputs, predictions, strict=True)
-        ]
-        print_json({"predictions": rows})
+            _show_explanations(explained)
+        return
+    with progress_bar("texts", len(inputs)) as advance:
+        if len(heads) > 1:
+            predicted = loaded.predict_all(inputs, progress=advance)
+        else:
+            name = heads[0].task.name
+            predicted = {name: loaded.predict(inputs, name, progress=advance)}
+    if as_json:
+        print_json(_by_task({name: _rows(inputs, found) for name, found in predicted.items()}))
     else:
-        shown = [
-            [found.value, found.probability, plain_text(text)]
-            for text, found in zip(inputs, predictions, strict=True)
-        ]
-        table("", ["prediction", "probability", "text"], shown)
+        _show_predictions(inputs, heads, predicted)
+
+
+def _read(records: Sequence[Record], heads: Sequence[Head]) -> list[Text]:
+    """Return what lines say to predict from, on which all heads must agree.
+
+    Raises:
+        TaskError: if a line does not fit a head.
+        UsageError: if the heads read a line in different ways.
+    """
+    inputs: list[Text] = []
+    for record in records:
+        first, *others = (head.text(record) for head in heads)
+        if any(other != first for other in others):
+            names = ", ".join(head.task.name for head in heads)
+            raise UsageError(
+                f"the tasks {names} read this line in different ways",
+                path=record.path,
+                line=record.line,
+                hint="name one of them with --task",
+            )
+        inputs.append(first)
+    return inputs
+
+
+def _rows(inputs: Sequence[Text], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    from roots_kg.fusion.encoder import plain_text
+
+    rows = []
+    for text, found in zip(inputs, predictions, strict=True):
+        row: dict[str, Any] = {
+            "text": plain_text(text),
+            "prediction": found.value,
+            "probability": found.probability,
+            "ranked": found.ranked,
+        }
+        rows.append({**row, "parts": found.parts} if found.parts else row)
+    return rows
+
+
+def _by_task(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Put the rows of the only task, or of each task by its name, under a key."""
+    return {"predictions": next(iter(rows.values()))} if len(rows) == 1 else {"tasks": rows}
+
+
+def _show_predictions(
+    inputs: Sequence[Text], heads: Sequence[Head], predicted: dict[str, list[Prediction]]
+) -> None:
+    from roots_kg.fusion.encoder import plain_text
+
+    columns: list[str] = []
+    rows: list[list[Any]] = [[] for _ in inputs]
+    for head in heads:
+        columns += ["prediction" if len(heads) == 1 else head.task.name, "probability"]
+        for row, found in zip(rows, predicted[head.task.name], strict=True):
+            row += [head.display(found.value), found.probability]
+    shown = [[*row, plain_text(text)] for row, text in zip(rows, inputs, strict=True)]
+    table("", [*columns, "text"], shown)
+
+
+def _show_explanations(explained: dict[str, list[Explanation]]) -> None:
+    for number, (name, found) in enumerate(explained.items()):
+        if len(explained) > 1:
+            print("\n" * (number > 0) + f"== {name}")
+        _show(found)
 
 
 def _show(explanations: Sequence[Explanation]) -> None:

@@ -24,6 +24,7 @@ from roots_kg.workspace import Workspace
 if TYPE_CHECKING:
     from roots_kg.adaptation.task import Task
     from roots_kg.evaluation.report import KnowledgeReport
+    from roots_kg.model import RootsModel
 
 
 def report(
@@ -73,7 +74,7 @@ def report(
     loaded = RootsModel.from_pretrained(
         model, knowledge=knowledge, project=project_knowledge, precision=precision
     )
-    chosen = _task(task, loaded.head.task if loaded.head else None)
+    chosen = _task(task, loaded)
     with progress_bar("texts", work(len(records), evidence_sample)) as advance:
         found = knowledge_report(
             loaded,
@@ -106,15 +107,14 @@ def _check_page(html: Path, model: Path, test: Path) -> None:
         raise UsageError("this lies in the model that is being judged", path=html, hint="name another place")
 
 
-def _task(named: str | None, own: Task | None) -> Task:
+def _task(named: str | None, model: RootsModel) -> Task:
     """Return the task to draw support sets from: the named one, or that of the model's name."""
     from roots_kg.adaptation.task import Task
 
     workspace = Workspace.find()
     if named is not None:
         return Task.load(workspace.task_folder(named))
-    if own is None:
-        raise UsageError("the model has no task yet", hint="adapt it first, with `roots adapt`")
+    own = model.head_of().task
     try:
         return Task.load(workspace.task_folder(own.name))
     except TaskError as error:

@@ -1,9 +1,9 @@
 """Source and target in one row of tokens: how one trunk reads the first and writes the second.
 
-A row is [start] source [end] target [end]. Read with the prefix mask, every token of the source sees the whole
-source, and a token of the target sees the source and the target to its left; so one trunk is encoder and
-decoder at once (UniLM, Dong et al. 2019, arXiv:1905.03197; the prefix language model of Raffel et al. 2020,
-arXiv:1910.10683, section 3.2).
+A row is [start] source [end] target [end]. Read with the prefix mask, every token of the source sees the
+whole source, and a token of the target sees the source and the target to its left; so one trunk is encoder
+and decoder at once (UniLM, Dong et al. 2019, arXiv:1905.03197; the prefix language model of Raffel et al.
+2020, arXiv:1910.10683, section 3.2).
 
 Where the target is a segment of its own, it has the second token type, begins with a start token of its own,
 and counts its positions anew. Then a word and its translation stand at about the same position, which the

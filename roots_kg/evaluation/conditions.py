@@ -88,7 +88,8 @@ class Conditions:
                 "the model has no graph, so there is no knowledge to report on",
                 hint="adapt it again with `--knowledge BUNDLE`, or name a graph for it here in the same way",
             )
-        self.task, self.knowledge, self._head = task, model.knowledge, model.head_of()
+        self.task, self.knowledge = task, model.knowledge
+        self._head = model.head_of(task.name if len(model.heads) > 1 else None)
         self.head: Head = type(self._head)(task, self._head.size, model.knowledge)
         self.saved = _beside(model, model.layers)
         self.switched_off = _beside(model, KnowledgeEncoder(model.layers.encoder))

@@ -294,9 +294,10 @@ def knowledge_report(
 
 
 def _check(model: RootsModel, task: Task, shots: int | None, seeds: int, evidence_sample: int) -> None:
-    if model.head is not None and model.head.task.head != task.head:
+    own = model.head_of(task.name if len(model.heads) > 1 else None)
+    if own.task.head != task.head:
         raise UsageError(
-            f"the model was adapted with the head {model.head.task.head!r}, the task {task.name!r} has "
+            f"the model was adapted with the head {own.task.head!r}, the task {task.name!r} has "
             f"{task.head!r}",
             hint="name the task that the model was adapted to with `--task`",
         )

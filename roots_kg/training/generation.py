@@ -82,7 +82,7 @@ def train_generation(
         config: how.
         out: the folder to write; `stopped_runs.work_folder(out)` is used on the way, and stays if the run is
             stopped.
-        validation: a JSONL file of examples that are held out; without one, some of the training examples are.
+        validation: a JSONL file of examples that are held out; without one, some of `task.train` are.
         resume: go on with a run that was stopped.
         threads: that torch uses.
         progress: show a bar.

@@ -19,7 +19,7 @@ class GenerationTrainingConfig:
         kind: "generation".
         data: the task's folder, from the folder of the config file on; `--data` wins.
         validation: a JSONL file of examples that are held out, likewise.
-        held_out: without such a file, so many of the task's training examples are held out, drawn by the seed;
+        held_out: without such a file, so many training examples are held out, drawn by the seed;
             never more than a tenth of them.
         tokenizer: how to train one on the sources and targets together.
         slots: how many names of one source can be copied; 0 for none. Without triples in the data there are

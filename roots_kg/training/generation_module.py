@@ -1,4 +1,4 @@
-"""What Lightning trains to write texts: a step of cross-entropy on the targets, and an average of the weights."""
+"""What Lightning trains to write texts: cross-entropy on the targets, and an average of the weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class GenerationModule(lightning.LightningModule):
         self.averaged = replace(writer, trunk=self.averaged_trunk, head=self.averaged_head)
 
     def train_dataloader(self) -> DataLoader[list[int]]:
-        """The numbers of the rows of each batch, in a random order that goes on where a resumed run stopped."""
+        """The numbers of the rows of each batch, in random order; a resumed run goes on where it stopped."""
         batches = _Batches(self.rows, self.config, lambda: self.global_step)
         numbers = cast("Dataset[list[int]]", _Numbers(len(self.rows)))
         return DataLoader(numbers, sampler=batches, batch_size=None, collate_fn=_as_it_is)

@@ -97,6 +97,8 @@ def train_meta(
     material = read_material(tasks, layers, config.episodes, config.graph, config.seed)
     train, judged = _parted(material, config)
     with some_threads(threads):
+        module: EpisodeModule
+        finish: Callable[[], MetaBundle | TextEncoder]
         if trains_trunk:
             module, finish = _trunk_module(encoder, material, train, judged, config)
         else:
@@ -129,7 +131,7 @@ def train_meta(
 
 
 def _parted(material: Material, config: MetaTrainingConfig) -> tuple[list[Pool], list[Pool]]:
-    """Return the pools to learn from, those of tasks and those of the graph at their share, and to judge by."""
+    """Return the pools to learn from, of tasks and of the graph, and the pools to judge by."""
     train, judged = held_out(material.pools + material.graph_pools, config.held_out, config.seed)
     if not train:
         raise DataError(
@@ -205,4 +207,4 @@ def _read_in_bfloat16(trunk: nn.Module) -> None:
             states = forward(*arguments, **options)
         return tuple(state.float() for state in states)
 
-    trunk.forward = lowered  # type: ignore[method-assign]
+    trunk.forward = lowered

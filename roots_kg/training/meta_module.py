@@ -81,9 +81,7 @@ class EpisodeModule(lightning.LightningModule):
         """AdamW, its learning rate rising, then falling linearly to 0."""
         trained = [weight for weight in self.trained.parameters() if weight.requires_grad]
         settings = self.settings
-        optimizer = torch.optim.AdamW(
-            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         warm = max(1, round(settings.warmup * settings.steps))
 
         def factor(step: int) -> float:
@@ -183,9 +181,7 @@ class LearnerModule(EpisodeModule):
     def outcomes(self, draws: Sequence[Draw], pools: Sequence[Pool]) -> Outcome:
         """Return what comes of each episode."""
         learner: MetaLearner = self.trained  # type: ignore[assignment]
-        batch = episode_batch(
-            draws, pools, self.material, self._vectors[0], graph=learner.knowledge_size > 0
-        )
+        batch = episode_batch(draws, pools, self.material, self._vectors[0], graph=learner.knowledge_size > 0)
         return outcomes(learner, batch, self.settings.backend)
 
 
@@ -218,12 +214,14 @@ class TrunkModule(EpisodeModule):
         texts = [text for examples, names in parts for text in (*examples, *names)]
         vectors = encode(self._layers[0], self._head[0], texts).text
         sizes = [len(examples) + len(names) for examples, names in parts]
-        found = [self._outcome(draw, part) for draw, part in zip(draws, vectors.split(sizes), strict=True)]
+        found = [
+            self._outcome(draw, part) for draw, part in zip(draws, torch.split(vectors, sizes), strict=True)
+        ]
         return Outcome(*(torch.stack(values) for values in zip(*found, strict=True)))
 
     def _outcome(self, draw: Draw, vectors: Tensor) -> Outcome:
         way, shots = draw.support.shape
-        examples = vectors[:-way].unflatten(0, (way, -1))
+        examples = vectors[:-way].view(way, -1, vectors.shape[1])
         query = examples[:, shots:]
         learner = self.settings.learner
         logits = prototype_logits(

@@ -40,9 +40,7 @@ class GraphTask:
     labels: list[str]
 
 
-def graph_task(
-    graph: KnowledgeGraph, config: GraphEpisodes, examples: int, seed: int
-) -> Iterator[GraphTask]:
+def graph_task(graph: KnowledgeGraph, config: GraphEpisodes, examples: int, seed: int) -> Iterator[GraphTask]:
     """Yield a task for each relation of which enough tails have enough heads.
 
     A head that has several tails by the relation makes no example of it.

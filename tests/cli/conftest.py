@@ -109,3 +109,12 @@ def routing_models(roots, shell, geography, tmp_path_factory):
         "text": roots(*adapt, "--no-knowledge", "--out", folder / "text").json,
     }
     return folder, told
+
+
+@pytest.fixture(scope="session")
+def two_tasks(roots, small_model, questions_folder, tmp_path_factory):
+    """The small model with a second task."""
+    out = tmp_path_factory.mktemp("cli") / "two"
+    result = roots("adapt", questions_folder, "--add-to", small_model, "--out", out, "--json")
+    assert result.code == 0, result.err
+    return out

@@ -1,5 +1,6 @@
 import shutil
 
+import pytest
 import torch
 
 from roots_kg.encoding.encoder_store import save_encoder
@@ -111,3 +112,57 @@ def test_only_the_examples_that_were_drawn_are_compared_with_the_test_file(
     folder = write_task(tmp_path / "leaky", {"head": "classification"}, train, train)
     result = roots("adapt", folder, "--shots", 2, "--out", tmp_path / "out")
     assert "warning: 6 of the 6 examples" in result.err
+
+
+def test_a_task_that_is_added_leaves_the_others_as_they_are(roots, small_model, two_tasks, routing_folder):
+    test = ("--test", routing_folder / "test.jsonl", "--json")
+    before = roots("evaluate", small_model, *test).json["metrics"]
+    assert roots("evaluate", two_tasks, *test, "--task", "routing").json["metrics"] == before
+    result = roots("evaluate", two_tasks, *test)
+    assert result.code != 0
+    assert "several tasks" in result.err
+
+
+def test_a_task_is_added_in_place_where_no_other_folder_is_named(
+    roots, small_model, questions_folder, tmp_path
+):
+    model = tmp_path / "model"
+    shutil.copytree(small_model, model)
+    assert roots("adapt", questions_folder, "--add-to", model).code == 0
+    assert list(roots("predict", model, "In which country is Wels?", "--json").json["tasks"]) == [
+        "routing",
+        "questions",
+    ]
+
+
+@pytest.mark.parametrize("option", [("--no-knowledge",), ("--encoder", "roots-base"), ("--misspelt",)])
+def test_what_a_model_has_of_its_own_cannot_be_said_anew(roots, small_model, questions_folder, option):
+    result = roots("adapt", questions_folder, "--add-to", small_model, *option)
+    assert result.code != 0
+    assert f"--add-to and {option[0]} exclude each other" in result.err
+
+
+def test_without_a_folder_to_write_nothing_is_done(roots, questions_folder):
+    result = roots("adapt", questions_folder)
+    assert result.code != 0
+    assert "--out" in result.err
+
+
+def test_the_encoder_is_tuned_once_and_for_one_task(roots, shell, routing_folder, questions_folder, tmp_path):
+    adapt = (
+        "adapt",
+        routing_folder,
+        "--no-knowledge",
+        "--tune-encoder",
+        "--out",
+        tmp_path / "model",
+        "--json",
+    )
+    told = roots(*adapt).json
+    assert {"tuned", "held_out", "passes"} <= told["metrics"].keys()
+    assert told["seconds"]["tune"] > 0
+    again = roots("adapt", routing_folder, "--add-to", tmp_path / "model", "--tune-encoder")
+    other = roots("adapt", questions_folder, "--add-to", tmp_path / "model", "--tune-encoder")
+    assert other.code != 0
+    assert "rely on it" in other.err
+    assert (again.code != 0) == told["metrics"]["tuned"]

@@ -1,6 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import pytest
+
+from roots_kg.adaptation.task import Record
+from roots_kg.cli.predict import _read
+from roots_kg.errors import UsageError
 
 TEXTS = ("The parcel to Wels never arrived.", "Our office in Kiruna needs an invoice.")
 
@@ -66,3 +71,39 @@ def test_a_triple_taken_out_of_the_models_graph_counts_at_the_next_prediction(
 def test_either_texts_or_a_file_must_be_given(roots, small_model, given):
     result = roots("predict", small_model, *given)
     assert (result.code, result.err) == (2, "error: give either texts or --input\n")
+
+
+def test_a_model_with_several_tasks_answers_for_all_of_them(roots, small_model, two_tasks):
+    found = roots("predict", two_tasks, *TEXTS, "--json").json["tasks"]
+    assert list(found) == ["routing", "questions"]
+    assert found["routing"] == roots("predict", small_model, *TEXTS, "--json").json["predictions"]
+    one = roots("predict", two_tasks, *TEXTS, "--task", "questions", "--json").json["predictions"]
+    assert found["questions"] == one
+    shown = roots("predict", two_tasks, *TEXTS).out
+    assert shown.split()[:4] == ["routing", "probability", "questions", "probability"]
+
+
+def test_each_of_several_tasks_is_explained(roots, two_tasks):
+    found = roots("predict", two_tasks, "In which country is Wels?", "--explain", "--json").json["tasks"]
+    assert found["questions"][0]["evidence"][0]["triple"] == ["Wels", "located_in", "Austria"]
+    shown = roots("predict", two_tasks, "In which country is Wels?", "--explain").out
+    assert shown.index("== routing") < shown.index("== questions") < shown.rindex("Wels · located_in")
+
+
+def test_a_task_that_the_model_does_not_have_is_refused(roots, two_tasks):
+    result = roots("predict", two_tasks, "Hello", "--task", "ruoting")
+    assert result.code != 0
+    assert "did you mean 'routing'?" in result.err
+
+
+def test_lines_that_tasks_read_differently_need_a_task(tmp_path):
+    record = Record({"text": "Where is it?"}, tmp_path / "lines.jsonl", 7)
+    heads = [
+        SimpleNamespace(
+            task=SimpleNamespace(name=name), text=lambda record, read=read: read(record.text("text"))
+        )
+        for name, read in (("one", str), ("two", str.upper))
+    ]
+    assert _read([record], heads[:1]) == ["Where is it?"]
+    with pytest.raises(UsageError, match=r"lines\.jsonl:7: the tasks one, two .*--task"):
+        _read([record], heads)

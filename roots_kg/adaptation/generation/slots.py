@@ -1,7 +1,7 @@
 """Names that come out exactly: in a target they are slots, which are filled with the names at the end.
 
-A slot is one token, whatever the name that it stands for, so a name that was never seen is copied as surely as
-one that was (delexicalisation, as in the baseline of the WebNLG challenge, Gardent et al. 2017; copying by
+A slot is one token, whatever the name that it stands for, so a name that was never seen is copied as surely
+as one that was (delexicalisation, as in the baseline of the WebNLG challenge, Gardent et al. 2017; copying by
 numbered slots, Gulcehre et al. 2016, arXiv:1603.08148, in spirit). In the source a name stands with its slot
 where it comes first, so that what it is called is known too, and the slot stands alone after that.
 """
@@ -37,7 +37,7 @@ def add_slots(tokenizer: tokenizers.Tokenizer, count: int) -> None:
 
 
 def slots_of(tokenizer: str) -> tuple[str, ...]:
-    """Return the slots that `add_slots` gave a tokenizer, which is here in JSON, in order; it may have none."""
+    """Return the slots that `add_slots` gave a tokenizer, here in JSON, in order; it may have none."""
     library = tokenizers.Tokenizer.from_str(tokenizer)
     return tuple(token for token in slot_tokens(MOST_SLOTS) if library.token_to_id(token) is not None)
 
@@ -113,8 +113,9 @@ class Source:
 
         def replace(found: re.Match[str]) -> str:
             name, slot = found[0], slots[found[0]]
-            first, _ = name not in seen, seen.add(name)
-            return f"{slot} {name}" if named and first else slot
+            shown = f"{slot} {name}" if named and name not in seen else slot
+            seen.add(name)
+            return shown
 
         return _pattern(slots).sub(replace, text) if slots else text
 

@@ -158,8 +158,8 @@ class Writer:
 
         Args:
             rows: at once in one batch.
-            smoothing: the share of the probability that is spread over all tokens (label smoothing, Szegedy et
-                al. 2016, arXiv:1512.00567, section 7).
+            smoothing: the share of the probability that is spread over all tokens (label smoothing, Szegedy
+                et al. 2016, arXiv:1512.00567, section 7).
         """
         embedding = self.trunk.token_embedding.weight
         batch = batch_pairs(rows).to(embedding.device)
@@ -179,8 +179,8 @@ class Writer:
         for number, row in enumerate(rows, start=1):
             if self._room(row) < 1:
                 raise UsageError(
-                    f"source {number} of {len(rows)} has {len(row.source)} tokens; this model reads and writes "
-                    f"at most {self.tokens.positions}",
+                    f"source {number} of {len(rows)} has {len(row.source)} tokens; this model reads and "
+                    f"writes at most {self.tokens.positions}",
                     hint="shorten the source, or train a model with more max_positions",
                 )
         return rows

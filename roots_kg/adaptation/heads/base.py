@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.modules import FeatureModule
+from roots_kg.adaptation.objective import HeadObjective, Objective
 from roots_kg.adaptation.sample_tasks import SampleTask
 from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import TaskError, nearest
@@ -205,6 +206,15 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return what `__init__` needs to build this head again, as plain data."""
+
+    def objective(self, support: Sequence[Example], encode: Encode) -> Objective:
+        """Return what is minimised when the encoder is tuned for this head, which has been fitted to it.
+
+        Args:
+            support: the labelled examples.
+            encode: texts to layers 1 and 2, as yet untuned.
+        """
+        return HeadObjective(self, [(example.text, example.target) for example in support])
 
     def value_of(self, target: Any) -> Any:
         """Return what `Prediction.value` is if a target is met; None where no single answer stands for it."""

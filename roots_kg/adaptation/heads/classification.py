@@ -13,6 +13,7 @@ from torch.nn import functional
 from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
+from roots_kg.adaptation.objective import CosineObjective
 from roots_kg.adaptation.pair_features import pair_size, pair_vectors
 from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import TaskError, nearest
@@ -29,9 +30,9 @@ class ClassificationHead(Head):
     """Logits = scale · (x Wᵀ + b), x being the centred text features and the knowledge vector side by side.
 
     The centre is the mean of the support set. Of pairs of texts, x is what they are to each other, see
-    `roots_kg.adaptation.pair_features`; what labels are called says nothing about that. A text in which nothing is linked is classified by weights that
-    were fitted to the text features alone, and so exactly as it would be without a graph. See
-    `roots_kg.adaptation.few_shot` for how weights are fitted.
+    `roots_kg.adaptation.pair_features`; what labels are called says nothing about that. A text in which
+    nothing is linked is classified by weights that were fitted to the text features alone, and so exactly as
+    it would be without a graph. See `roots_kg.adaptation.few_shot` for how weights are fitted.
     """
 
     default_metrics = ("accuracy", "f1_macro")
@@ -53,6 +54,7 @@ class ClassificationHead(Head):
         self.labels: list[str] = list(settings.get("labels", task.labels))
         self.pairs: bool | None = settings.get("pairs")  # None before it is fitted
         self.scale = float(settings.get("scale", 1.0))
+        self.name_weight = float(settings.get("name_weight", 0.0))
         self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
         self.register_buffer("weight", torch.zeros(len(self.labels), self.vector_size + self.knowledge_size))
         self.register_buffer("bias", torch.zeros(len(self.labels)))
@@ -93,6 +95,7 @@ class ClassificationHead(Head):
             "labels": self.labels,
             "pairs": self.pairs,
             "scale": self.scale,
+            "name_weight": self.name_weight,
             "knowledge_weight": self.knowledge_weight,
         }
 
@@ -160,6 +163,7 @@ class ClassificationHead(Head):
                 fitted = few_shot.fit_linear(inputs, labels, start, config, self.knowledge_size)
                 self.weight, self.bias = fitted.weight, fitted.bias
         self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
+        self.name_weight = text_only.name_weight
         return {
             "examples": len(support),
             "labels": len(self.labels),
@@ -179,6 +183,23 @@ class ClassificationHead(Head):
         inputs = few_shot.features(text, knowledge, self.knowledge_weight)
         linked = knowledge.any(dim=1, keepdim=True)
         return torch.where(linked, self.scale * (inputs @ self.weight.T + self.bias), without)
+
+    def objective(self, support: Sequence[Example], encode: Encode) -> CosineObjective:
+        """Return the loss of cosines with a vector a class, names as examples too where they are trusted.
+
+        The graph has no part in it.
+        """
+        examples = [(example.text, self.labels.index(example.target)) for example in support]
+        texts = self.vectors(encode([text for text, _ in examples]))
+        numbers = torch.tensor([number for _, number in examples])
+        text = few_shot.centred(texts, self.centre)
+        start = functional.normalize(few_shot.class_means(text, numbers, len(self.labels)), dim=1)
+        if self.name_weight:
+            names = [self.name_text(label) for label in self.labels]
+            start = start + self.name_weight * few_shot.centred(self.vectors(encode(names)), self.centre)
+            examples += [(name, number) for number, name in enumerate(names)]
+        asks = {**self.asks, "fuse": False}
+        return CosineObjective(examples, asks, self.vectors, self.centre, start, self.scale)
 
     def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
         """Return the mean cross-entropy; targets are labels."""

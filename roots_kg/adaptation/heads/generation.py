@@ -1,4 +1,4 @@
-"""The generation head: a text for a text, for triples, or for both: translation, summary, dialogue, description."""
+"""The generation head: a text for a text, for triples, or for both, such as a translation or a summary."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class GenerationHead(Head):
     What is read is the source with its triples behind it, a line each as `head | relation | tail`. Where a
     source brings no triples and there is a graph, those around the entities that it mentions stand there.
 
-    The probability of a text is the geometric mean over its tokens, see `Writer.score`; those of several texts
-    do not exclude each other, and may add up to more than 1.
+    The probability of a text is the geometric mean over its tokens, see `Writer.score`; those of several
+    texts do not exclude each other, and may add up to more than 1.
     """
 
     reads_texts = False
@@ -134,7 +134,7 @@ class GenerationHead(Head):
         return [examples[index] for index in sorted(chosen.tolist())]
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
-        """Choose how rows are read by their loss, and fit an adapter of the encoder's trunk to the examples."""
+        """Choose how rows are read by their loss, and fit an adapter of the trunk to the examples."""
         encoded = encode([example.text for example in support], read=False)
         self.adapter = None
         self._writers.clear()
@@ -151,7 +151,7 @@ class GenerationHead(Head):
             fitting = [number for number, row in enumerate(made) if writer.tokens.fits(row, writer.layout)]
             if not fitting:
                 raise TaskError(
-                    f"every example is longer than the {writer.tokens.positions} tokens that this encoder reads",
+                    f"every example is longer than the {writer.tokens.positions} tokens that are read",
                     path=support[0].record.path,
                 )
             held = _held_out(len(support))
@@ -240,7 +240,7 @@ class GenerationHead(Head):
         encoder = encoded.encoder
         if not isinstance(encoder, TextEncoder):
             raise UsageError(
-                "this head writes with the encoder's own trunk, which an encoder of transformers does not give",
+                "this head writes with the encoder's own trunk, and one of transformers does not give it",
                 hint="load it with `TextEncoder.from_pretrained`, if it is of a family known there",
             )
         for known, writer in self._writers:

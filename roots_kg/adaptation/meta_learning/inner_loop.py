@@ -72,7 +72,9 @@ class PlainLearner:
         first_order: take no second derivatives.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], rate: Tensor | float, first_order: bool = False):
+    def __init__(
+        self, parameters: Mapping[str, Tensor], rate: Tensor | float, first_order: bool = False
+    ) -> None:
         self._parameters = {name: differentiable(value) for name, value in parameters.items()}
         self._rate, self._first_order = rate, first_order
 

@@ -194,7 +194,8 @@ class MetaLearner(nn.Module):
                 "knowledge": self.class_knowledge.expand(num_classes, -1),
             }
         head["bias"] = episode.names.new_zeros(num_classes)
-        moved, fixed = {}, {}
+        moved: Parameters = {}
+        fixed: Parameters = {}
         for name, part in (("head", head), ("module", module)):
             (moved if name in plan.moves else fixed).update(part)
         return moved, fixed

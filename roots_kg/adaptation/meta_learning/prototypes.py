@@ -1,4 +1,4 @@
-"""Prototypical networks: examples are compared with the means of classes (Snell et al. 2017, arXiv:1703.05175)."""
+"""Prototypical networks: examples against the means of classes (Snell et al. 2017, arXiv:1703.05175)."""
 
 from __future__ import annotations
 
