@@ -31,15 +31,24 @@ def arguments(
 ) -> argparse.Namespace:
     """Read `--json`, `--data DIR` for public data, whose place in DIR is `data`, and perhaps `--sample N`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
-    if data is not None:
-        parser.add_argument("--data", type=Path, required=True, help=f"a folder that holds {data}")
     if sample:
         parser.add_argument("--sample", type=int, help="judge so many test questions")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parsed = parser.parse_args()
-    if data is not None and not (parsed.data / data).is_dir():
-        parser.error(f"{parsed.data} does not hold a folder {data}; docs/benchmarks.md says where to get it")
-    return parsed
+    return _parsed(parser, data)
+
+
+def training_arguments(description: str | None, *, data: str, config: str) -> argparse.Namespace:
+    """Read `--json`, `--data DIR` for public data, `--config` of a training, and `--out` to keep its model.
+
+    Args:
+        description: of the script.
+        data: the place of the data in DIR.
+        config: the name of a file in configs/, used unless another is named.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    file = Path(__file__).resolve().parents[1] / "configs" / config
+    parser.add_argument("--config", type=Path, default=file, help=f"of the training, in place of {config}")
+    parser.add_argument("--out", type=Path, help="keep the model in this folder")
+    return _parsed(parser, data)
 
 
 def roots(*command: object) -> Run:
@@ -94,6 +103,16 @@ def report(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None
     print(f"|{'---|' * len(columns)}")
     for row in rows:
         print(f"| {' | '.join(str(row[column]) for column in columns)} |")
+
+
+def _parsed(parser: argparse.ArgumentParser, data: str | None) -> argparse.Namespace:
+    if data is not None:
+        parser.add_argument("--data", type=Path, required=True, help=f"a folder that holds {data}")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parsed = parser.parse_args()
+    if data is not None and not (parsed.data / data).is_dir():
+        parser.error(f"{parsed.data} does not hold a folder {data}; docs/benchmarks.md says where to get it")
+    return parsed
 
 
 def _children_seconds() -> float:

@@ -291,12 +291,18 @@ class RootsModel:
 
         Raises:
             TaskError, UsageError: if the task, its head or its examples cannot be used, or if the encoder
-                cannot be tuned: it has been, or other tasks of the model rely on it.
+                cannot be tuned: it has been, or other tasks of the model, or `meta`, rely on it. UsageError
+                also if `meta` belongs to another encoder, or is of no use to the head.
         """
         if tune is not None and self.heads.keys() - {task.name}:
             raise UsageError(
                 f"the encoder cannot be tuned any more: {', '.join(self.heads)} rely on it as it is",
                 hint="adapt without tuning, or begin with the task that the encoder is tuned for",
+            )
+        if tune is not None and meta is not None:
+            raise UsageError(
+                "what was meta-trained belongs to the encoder as it is, and tuning changes it",
+                hint="choose one of the two",
             )
         if examples is None:
             if task.train is None:

@@ -35,6 +35,7 @@ BUILT_IN = {
     "classification": "roots_kg.adaptation.heads.classification:ClassificationHead",
     "generation": "roots_kg.adaptation.heads.generation:GenerationHead",
     "relation": "roots_kg.adaptation.heads.relation:RelationHead",
+    "span": "roots_kg.adaptation.heads.span:SpanHead",
     "tagging": "roots_kg.adaptation.heads.tagging:TaggingHead",
 }
 

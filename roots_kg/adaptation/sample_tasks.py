@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "PAIRS", "RELATION", "TAGGING", "SampleTask"]
+__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "PAIRS", "RELATION", "SPAN", "TAGGING", "SampleTask"]
 
 
 @dataclass(frozen=True)
@@ -278,6 +278,94 @@ RELATION = SampleTask(
             "head": {"span": [0, 4], "id": 7},
             "tail": {"span": [17, 21]},
             "label": "birthplace",
+        },
+    ),
+)
+
+SPAN = SampleTask(
+    description="Who does what, and when?",
+    train=(
+        {
+            "text": "Who runs the bakery?",
+            "context": "The bakery in Mill Street is run by Anna Berg. It opens at seven.",
+            "answers": [{"text": "Anna Berg", "start": 36}],
+        },
+        {
+            "text": "When does the bakery open?",
+            "context": "The bakery in Mill Street is run by Anna Berg. It opens at seven.",
+            "answers": [{"text": "seven", "start": 59}],
+        },
+        {
+            "text": "Who teaches the course?",
+            "context": "The course begins on Monday. Peter Hahn teaches it.",
+            "answers": [{"text": "Peter Hahn", "start": 29}],
+        },
+        {
+            "text": "When does the course begin?",
+            "context": "The course begins on Monday. Peter Hahn teaches it.",
+            "answers": [{"text": "Monday", "start": 21}],
+        },
+        {
+            "text": "Who repairs the clock?",
+            "context": "The clock is repaired by John Smith on Friday.",
+            "answers": [{"text": "John Smith", "start": 25}],
+        },
+        {
+            "text": "When is the clock repaired?",
+            "context": "The clock is repaired by John Smith on Friday.",
+            "answers": [{"text": "Friday", "start": 39}],
+        },
+        {
+            "text": "Who paid the invoice?",
+            "context": "On Tuesday the invoice was paid by Laura Klein.",
+            "answers": [{"text": "Laura Klein", "start": 35}],
+        },
+        {
+            "text": "When was the invoice paid?",
+            "context": "On Tuesday the invoice was paid by Laura Klein.",
+            "answers": [{"text": "Tuesday", "start": 3}],
+        },
+        {
+            "text": "Who wrote the report?",
+            "context": "The new bridge is made of steel.",
+            "answers": [],
+        },
+        {
+            "text": "When does the shop close?",
+            "context": "Most people like the garden.",
+            "answers": [],
+        },
+    ),
+    test=(
+        {
+            "text": "Who cleans the office?",
+            "context": "The office is cleaned by Maria Rossi on Thursday.",
+            "answers": [{"text": "Maria Rossi", "start": 25}],
+        },
+        {
+            "text": "When is the office cleaned?",
+            "context": "The office is cleaned by Maria Rossi on Thursday.",
+            "answers": [{"text": "Thursday", "start": 40}],
+        },
+        {
+            "text": "Who drives the bus?",
+            "context": "The river is deep and cold.",
+            "answers": [],
+        },
+    ),
+    broken=(
+        {"text": "Who runs it?", "context": "Anna Berg runs it."},
+        {"text": "Who runs it?", "answers": []},
+        {"text": "?", "context": " ", "answers": []},
+        {"text": "", "context": "Anna Berg runs it.", "answers": []},
+        {"text": "Who runs it?", "context": "Anna Berg runs it.", "answers": ["Anna Berg"]},
+        {"text": "Who runs it?", "context": "Anna Berg runs it.", "answers": [{"text": "Anna", "start": 1}]},
+        {"text": "Who runs it?", "context": "Anna Berg runs it.", "answers": [{"text": "", "start": 0}]},
+        {"text": "Who runs it?", "context": "Anna Berg runs it.", "answers": [{"text": "Anna ", "start": 0}]},
+        {
+            "text": "Who runs it?",
+            "context": "Anna Berg runs it.",
+            "answers": [{"text": "Anna", "start": -18}],
         },
     ),
 )

@@ -65,6 +65,13 @@ def adapt(
             help="Tune the encoder for the task as well, which takes minutes; it is kept only if that helps.",
         ),
     ] = False,
+    meta: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="META",
+            help="A folder that `roots train` wrote: what it learned from many tasks about learning one.",
+        ),
+    ] = None,
     shots: Annotated[
         int | None,
         typer.Option(help="Examples of each class (in all, for heads without classes); default: all."),
@@ -89,6 +96,7 @@ def adapt(
     Example: roots adapt region_routing --knowledge runs/geography --shots 5 --out runs/routing
     """
     from roots_kg.adaptation.few_shot import FewShotConfig
+    from roots_kg.adaptation.meta_learning.store import load_meta
     from roots_kg.adaptation.task import Task
     from roots_kg.adaptation.tuning import TuneConfig
     from roots_kg.bundle import ensure_replaceable
@@ -99,6 +107,7 @@ def adapt(
         raise UsageError("there is no folder to write", hint="name one with --out")
     config = FewShotConfig(augmentation=augmentation)
     ensure_replaceable(out, kind=KIND)
+    learned = load_meta(meta) if meta is not None else None
     folder = Workspace.find().task_folder(task)
     chosen = Task.load(folder)
     head_of_task(folder, chosen.head, trust=trust_task_code)
@@ -110,7 +119,9 @@ def adapt(
         model = _new(chosen, encoder or "roots-base", knowledge, fusion, precision, no_knowledge, misspelt)
     tune = TuneConfig(seed=seed) if tune_encoder else None
     with passes_bar("tuning") as advance:
-        report = model.adapt(chosen, shots=shots, seed=seed, config=config, tune=tune, progress=advance)
+        report = model.adapt(
+            chosen, shots=shots, seed=seed, config=config, tune=tune, meta=learned, progress=advance
+        )
     _warn_of_test_texts(chosen, model.head_of(chosen.name), report.support)
     model.save_pretrained(out)
     if as_json:

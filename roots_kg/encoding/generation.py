@@ -11,7 +11,7 @@ from roots_kg.encoding.decoding.beam_search import beam_search
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.reader import CausalReader
 from roots_kg.encoding.decoding.sampling import Choice, Draws, Stopped, continue_texts, likeliest
-from roots_kg.encoding.decoding.scores import NextTokenRules
+from roots_kg.encoding.decoding.scores import Copied, NextTokenRules
 from roots_kg.encoding.decoding.text import Continuation, TextCodec
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.pairs import Sources
@@ -117,6 +117,8 @@ def generate_tokens(
     forbidden: Tensor | None = None,
     stopped: Stopped | None = None,
     sources: Sources | None = None,
+    copied: Sequence[int] = (),
+    missing: float = 0.0,
 ) -> list[list[list[int]]]:
     """Continue prompts of token ids, all at once.
 
@@ -130,12 +132,18 @@ def generate_tokens(
         forbidden: (V,) booleans, true for tokens that are never generated.
         stopped: whether the text of this number ends with these new tokens.
         sources: how much of each prompt is a source to write a target for; None where prompts are continued.
+        copied: ids of tokens that, where they are in a prompt, should be in what follows it.
+        missing: the penalty for each that is not, see `Copied`.
 
     Returns:
         For each prompt up to `config.num_return_sequences` lists of new ids, best first, without the end.
     """
     reader = CausalReader(trunk, head, prompts, max(limits), sources)
-    rules = _rules(reader, config, end_id, forbidden)
+    wanted = None
+    if copied:
+        ids = torch.tensor(copied, device=reader.sequences.device)
+        wanted = Copied(ids, reader.sequences.shape[1], missing)
+    rules = _rules(reader, config, end_id, forbidden, wanted)
     if config.num_beams > 1:
         found = beam_search(reader, rules, config, limits, end_id, stopped)
         return [[list(hypothesis.tokens) for hypothesis in best] for best in found]
@@ -174,11 +182,15 @@ def stream_tokens(
 
 
 def _rules(
-    reader: CausalReader, config: GenerationConfig, end_id: int | None, forbidden: Tensor | None
+    reader: CausalReader,
+    config: GenerationConfig,
+    end_id: int | None,
+    forbidden: Tensor | None,
+    copied: Copied | None = None,
 ) -> NextTokenRules:
     if forbidden is None:
         forbidden = torch.zeros(reader.logits.shape[1], dtype=torch.bool)
-    return NextTokenRules(config, end_id, forbidden.to(reader.logits.device))
+    return NextTokenRules(config, end_id, forbidden.to(reader.logits.device), copied)
 
 
 def _choice(config: GenerationConfig, prompts: int) -> Choice:

@@ -13,7 +13,7 @@ import pytorch_lightning as lightning
 
 __all__ = ["fit", "quiet"]
 
-NOTES = ".*(does not have many workers|__len__|LeafSpec|exists and is not empty).*"
+NOTES = ".*(does not have many workers|in eval mode at the start|__len__|LeafSpec|exists and is not empty).*"
 
 
 def fit(

@@ -24,7 +24,7 @@ from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.encoding.tokenization import Tokenizer
 from roots_kg.encoding.transformer import Transformer, TransformerConfig
-from roots_kg.errors import TaskError
+from roots_kg.errors import TaskError, UsageError
 from roots_kg.metrics import text_metrics
 from roots_kg.model import RootsModel
 from roots_kg.model_store import KIND
@@ -70,6 +70,7 @@ def train_generation(
     out: Path,
     validation: Path | None = None,
     *,
+    start: Path | None = None,
     resume: bool = False,
     threads: int = 1,
     progress: bool = False,
@@ -83,6 +84,7 @@ def train_generation(
         out: the folder to write; `stopped_runs.work_folder(out)` is used on the way, and stays if the run is
             stopped.
         validation: a JSONL file of examples that are held out; without one, some of `task.train` are.
+        start: a model to go on from, in place of new weights.
         resume: go on with a run that was stopped.
         threads: that torch uses.
         progress: show a bar.
@@ -90,7 +92,8 @@ def train_generation(
 
     Raises:
         TaskError: if the task has another head, or its examples cannot be learned from.
-        UsageError, ConfigError: if a run cannot be resumed, or lies there and shall not be.
+        UsageError, ConfigError: if a run cannot be resumed, or lies there and shall not be, or if `start` is
+            no model that writes.
     """
     started = time.process_time()
     if task.head != "generation":
@@ -107,12 +110,16 @@ def train_generation(
         examples, held = split(examples, config.held_out, config.seed)
     stated = {"config": to_mapping(config), "data": [[str(path), path.stat().st_size] for path in files]}
     with run_folder(out, stated, CHECKPOINT, resume=resume) as work, some_threads(threads):
-        if not (work / TOKENIZER).exists():
-            train_pair_tokenizer(examples, config.tokenizer, config.slots, work / TOKENIZER)
-        encoder = _new_encoder(config, work / TOKENIZER)
+        if start is not None:
+            encoder = _encoder_of(start, task)
+        else:
+            if not (work / TOKENIZER).exists():
+                train_pair_tokenizer(examples, config.tokenizer, config.slots, work / TOKENIZER)
+            encoder = _new_encoder(config, work / TOKENIZER)
         trunk, output = encoder.language_model()
         tokens = SourceTokens(encoder.tokenizer.to_json(), trunk.config.max_positions)
-        rows, held_rows = make_rows(examples, tokens), make_rows(held, tokens)
+        rows = make_rows(examples, tokens, config.orders, config.seed)
+        held_rows = make_rows(held, tokens)
         writer = Writer(trunk, output, tokens, LAYOUT, longest(rows.pairs), config.beams)
         module = GenerationModule(writer, rows.pairs, config)
         looks = _Looks(work, held_rows, config)
@@ -133,6 +140,20 @@ def train_generation(
         max(looks.curve, key=lambda point: point["held_out_bleu"]),
         time.process_time() - started,
     )
+
+
+def _encoder_of(path: Path, task: Task) -> TextEncoder:
+    """Return the encoder of a model that such a training wrote, to be trained further."""
+    model = RootsModel.from_pretrained(path)
+    heads = [head for head in model.heads.values() if isinstance(head, GenerationHead)]
+    encoder = model.layers.encoder
+    if not isinstance(encoder, TextEncoder) or [head.layout for head in heads] != [LAYOUT]:
+        raise UsageError(
+            f"there is no model to go on from for the task {task.name!r}",
+            path=path,
+            hint="name a folder that `roots train` wrote with the kind generation",
+        )
+    return encoder.requires_grad_(True)
 
 
 def _new_encoder(config: GenerationTrainingConfig, path: Path) -> TextEncoder:

@@ -21,9 +21,13 @@ class GenerationTrainingConfig:
         validation: a JSONL file of examples that are held out, likewise.
         held_out: without such a file, so many training examples are held out, drawn by the seed;
             never more than a tenth of them.
+        start: a model of such a training to go on from, from the folder of the config file on, in place of
+            new weights; its tokenizer with its slots and its shape stay, so `model` is left out.
         tokenizer: how to train one on the sources and targets together.
         slots: how many names of one source can be copied; 0 for none. Without triples in the data there are
             none either.
+        orders: in how many orders of its triples each example is learned from, so that what a model knows
+            does not hang on one; a multiple of the examples in memory, not of the steps.
         model: fields of `TransformerConfig`; the size of the vocabulary is the tokenizer's, and token types
             are two.
         optimizer: how.
@@ -46,8 +50,10 @@ class GenerationTrainingConfig:
     data: str | None = None
     validation: str | None = None
     held_out: int = 500
+    start: str | None = None
     tokenizer: TokenizerConfig = field(default_factory=lambda: TokenizerConfig("bpe", 8_000))
     slots: int = 16
+    orders: int = 1
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     smoothing: float = 0.1
@@ -62,7 +68,15 @@ class GenerationTrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("held_out", "batch_tokens", "steps", "validate_every", "validation_texts", "beams"):
+        for name in (
+            "held_out",
+            "orders",
+            "batch_tokens",
+            "steps",
+            "validate_every",
+            "validation_texts",
+            "beams",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.slots < 0 or self.patience < 0:
@@ -70,6 +84,8 @@ class GenerationTrainingConfig:
         for name in ("smoothing", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, found {getattr(self, name)}")
+        if self.start is not None and self.model:
+            raise ValueError("start brings its own model; leave model out")
         for name in ("vocab_size", "token_types"):
             if name in self.model:
                 raise ValueError(f"model: leave {name} out, which follows from the tokenizer and the task")

@@ -25,13 +25,13 @@ LAYOUT = PairLayout(prefix=True, segments=True)
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples as rows, one for each reference.
+    """Examples as rows, one for each reference and order.
 
     Args:
-        pairs: the rows that fit the trunk.
+        pairs: the rows that fit the trunk, in the order of the examples, and then in other orders of triples.
         sources: of the examples that have such a row.
         wanted: what is right for them.
-        left_out: how many rows are too long.
+        left_out: how many rows are too long in the first order.
     """
 
     pairs: list[Pair]
@@ -79,7 +79,7 @@ def train_pair_tokenizer(
     slots, texts = slot_tokens(count), []
     for example in examples:
         source = Source.read(str(example.text), slots)
-        texts += [source.prompt, *map(source.hide, example.target.references)]
+        texts += [source.prompt, *(source.hide(text, loosely=True) for text in example.target.references)]
     smaller = TokenizerConfig(config.kind, config.vocab_size - count, config.min_frequency, config.lowercase)
     trained = train_tokenizer([without_slots(text, slots) for text in texts], smaller)
     add_slots(trained, count)
@@ -87,8 +87,14 @@ def train_pair_tokenizer(
     return trained
 
 
-def make_rows(examples: Sequence[Example], tokens: SourceTokens) -> Rows:
+def make_rows(examples: Sequence[Example], tokens: SourceTokens, orders: int = 1, seed: int = 0) -> Rows:
     """Return examples as rows of tokens, without those that are too long.
+
+    Args:
+        examples: to learn from or to judge by.
+        tokens: sources and targets to tokens.
+        orders: in how many orders of its triples each comes; the first is its own, the others are drawn.
+        seed: of what is drawn.
 
     Raises:
         TaskError: if none is left.
@@ -96,7 +102,11 @@ def make_rows(examples: Sequence[Example], tokens: SourceTokens) -> Rows:
     sources = [tokens.source(str(example.text)) for example in examples]
     owners = [number for number, example in enumerate(examples) for _ in example.target.references]
     targets = [text for example in examples for text in example.target.references]
-    pairs = tokens.pairs([sources[owner] for owner in owners], targets, LAYOUT)
+
+    def rows(ordered: Sequence[Source]) -> list[Pair]:
+        return tokens.pairs([ordered[owner] for owner in owners], targets, LAYOUT, loosely=True)
+
+    pairs = rows(sources)
     fitting = [number for number, row in enumerate(pairs) if tokens.fits(row, LAYOUT)]
     if not fitting:
         raise TaskError(
@@ -105,8 +115,15 @@ def make_rows(examples: Sequence[Example], tokens: SourceTokens) -> Rows:
             hint="raise max_positions of the model",
         )
     kept = sorted({owners[number] for number in fitting})
+    draw = random.Random(seed)
+    others = [
+        row
+        for _ in range(orders - 1)
+        for row in rows([source.reordered(draw) for source in sources])
+        if tokens.fits(row, LAYOUT)
+    ]
     return Rows(
-        [pairs[number] for number in fitting],
+        [*(pairs[number] for number in fitting), *others],
         [sources[owner] for owner in kept],
         [examples[owner].target for owner in kept],
         len(pairs) - len(fitting),

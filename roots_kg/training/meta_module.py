@@ -67,12 +67,12 @@ class EpisodeModule(lightning.LightningModule):
         """Return what comes of each episode."""
 
     def train_dataloader(self) -> DataLoader[int]:
-        """The numbers of the steps."""
+        """As many items as there are steps; which step it is, also in a resumed run, Lightning knows."""
         return DataLoader(range(self.settings.steps), batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, batch: int, number: int) -> Tensor:
         """Return the mean loss over the episodes of a step."""
-        draws = self.sampler.step(int(batch), self.settings.tasks)
+        draws = self.sampler.step(self.global_step, self.settings.tasks)
         loss = self.outcomes(draws, self.sampler.pools).loss.mean()
         self.curve.append(float(loss.detach()))
         return loss
@@ -90,19 +90,16 @@ class EpisodeModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_train_start(self) -> None:
-        """Judge what there is before the first step."""
-        if not self.judgements:
-            self._judge(0)
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Judge every so many steps, and after the last one."""
-        done, every = int(batch) + 1, self.settings.validate_every
-        if done == self.settings.steps or (every and done % every == 0):
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Judge before the first step, and then every so many."""
+        done, every = self.global_step, self.settings.validate_every
+        if done == 0 or (every and done % every == 0):
             self._judge(done)
 
     def on_train_end(self) -> None:
-        """Put the best weights back."""
+        """Judge after the last step, and put the best weights back."""
+        if self.global_step == self.settings.steps:
+            self._judge(self.global_step)
         if self._best:
             self._load(self._best)
 

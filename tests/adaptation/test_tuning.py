@@ -207,6 +207,7 @@ def test_a_head_that_reads_no_vectors_is_refused(random_layers):
         ("classification", sample_tasks.CLASSIFICATION),
         ("classification", sample_tasks.PAIRS),
         ("tagging", sample_tasks.TAGGING),
+        ("span", sample_tasks.SPAN),
         ("relation", sample_tasks.RELATION),
     ],
 )

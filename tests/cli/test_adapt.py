@@ -166,3 +166,34 @@ def test_the_encoder_is_tuned_once_and_for_one_task(roots, shell, routing_folder
     assert other.code != 0
     assert "rely on it" in other.err
     assert (again.code != 0) == told["metrics"]["tuned"]
+
+
+def test_what_was_meta_trained_says_how_a_task_is_learned_and_the_model_keeps_it(
+    roots, towns, routing_folder, tmp_path
+):
+    config = tmp_path / "meta.yaml"
+    config.write_text(
+        "kind: meta\nlearner: {algorithm: protomaml}\nepisodes: {way: [2], shots: [1], examples: 3}\n"
+        "graph: {tails: 2}\ntasks: 2\nsteps: 3\nheld_out: 0.0\nlearning_rate: 0.05\n"
+    )
+    trained = roots(
+        "train",
+        "--config",
+        config,
+        "--data",
+        routing_folder,
+        "--knowledge",
+        towns,
+        "--out",
+        tmp_path / "meta",
+        "--json",
+    )
+    assert trained.json["metrics"]["labels"] == 9  # three teams, and six countries
+    options = ("--knowledge", towns, "--meta", tmp_path / "meta", "--out", tmp_path / "out", "--json")
+    told = roots("adapt", routing_folder, *options).json["metrics"]
+    assert told["meta_algorithm"] == "protomaml"
+    model = RootsModel.from_pretrained(tmp_path / "out")
+    assert model.head.module is not None
+    wrong = roots("adapt", routing_folder, "--meta", towns, "--out", tmp_path / "other")
+    assert wrong.code == 2
+    assert str(towns) in wrong.err

@@ -8,10 +8,13 @@ where it comes first, so that what it is called is known too, and the slot stand
 
 from __future__ import annotations
 
+import random
 import re
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import tokenizers
 
@@ -23,6 +26,7 @@ MOST_SLOTS = 32
 """How many names of one source can be copied."""
 
 _SLOT = "[slot{}]"
+_WORD = re.compile(r"(?<!\w)\d+\.0+(?!\w)|\w+")
 
 
 def slot_tokens(count: int) -> tuple[str, ...]:
@@ -83,9 +87,24 @@ class Source:
         parts = [self.text] if self.text else []
         return self._replaced("\n".join([*parts, *lines]), named=True)
 
-    def hide(self, target: str) -> str:
-        """Put slots in place of the names that stand in a target exactly."""
-        return self._replaced(without_slots(target, self.slots), named=False)
+    def hide(self, target: str, *, loosely: bool = False) -> str:
+        """Put slots in place of the names that stand in a target.
+
+        Args:
+            target: the text.
+            loosely: take a name for itself too where it is written with other accents or punctuation, or, if
+                it has several words, other capitals. A model that learns from such targets writes names as
+                they are in the triples.
+        """
+        target = without_slots(target, self.slots)
+        if not loosely or not self._slot_of:
+            return self._replaced(target, named=False)
+        slots, pattern = self._loose
+        return pattern.sub(lambda found: slots[(found.lastindex or 1) - 1], target)
+
+    def reordered(self, draw: random.Random) -> Source:
+        """Return the same source with its triples, and so its slots, in another order."""
+        return replace(self, triples=tuple(draw.sample(self.triples, len(self.triples))))
 
     def fill(self, written: str) -> str:
         """Put the names in place of their slots; a slot without a name goes.
@@ -107,8 +126,19 @@ class Source:
         """Tell whether there is a name for every slot in what was written."""
         return not any(slot in written for slot in self.slots[len(self.names) :])
 
+    @cached_property
+    def _slot_of(self) -> dict[str, str]:
+        return dict(zip(self.names, self.slots, strict=False))
+
+    @cached_property
+    def _loose(self) -> tuple[list[str], re.Pattern[str]]:
+        """Slots, and a pattern with a group for each of them."""
+        names = sorted(self._slot_of, key=lambda name: (-len(name), name))
+        pattern = re.compile("|".join(f"({_loosely(name)})" for name in names))
+        return [self._slot_of[name] for name in names], pattern
+
     def _replaced(self, text: str, *, named: bool) -> str:
-        slots = dict(zip(self.names, self.slots, strict=False))
+        slots = self._slot_of
         seen: set[str] = set()
 
         def replace(found: re.Match[str]) -> str:
@@ -130,6 +160,35 @@ def _bounded(name: str) -> str:
     before = r"(?<!\w)" if re.match(r"\w", name) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", name) else ""
     return before + re.escape(name) + after
+
+
+def _loosely(name: str) -> str:
+    """Return what finds a name that is written a little otherwise, see `Source.hide`."""
+    words = list(_WORD.finditer(name))
+    if not words:
+        return _bounded(name)
+    found = _loose_word(words[0][0])
+    for before, word in pairwise(words):
+        between = name[before.end() : word.start()]
+        numbers = before[0][-1].isdigit() and word[0][0].isdigit()
+        found += re.escape(between) if numbers else rf"[\W_]{{0,{max(3, len(between))}}}"
+        found += _loose_word(word[0])
+    if len(words) > 1:
+        found = f"(?i:{found})"
+    ends = rf"(?:{re.escape(name[words[-1].end() :])})?"
+    return rf"(?<!\w){found}(?!\w){ends}"
+
+
+def _loose_word(word: str) -> str:
+    """Return what finds a word with its accents or without, or a number with its ".0" or without."""
+    if "." in word:
+        whole, _, zeros = word.partition(".")
+        return rf"{whole}(?:\.{zeros})?(?!\.\d)"
+    plain = [unicodedata.normalize("NFD", letter)[0] for letter in word]
+    return "".join(
+        f"[{letter}{base}]" if letter != base and base.isalnum() else re.escape(letter)
+        for letter, base in zip(word, plain, strict=True)
+    )
 
 
 def without_slots(text: str, slots: Sequence[str]) -> str:

@@ -34,6 +34,9 @@ __all__ = ["SourceTokens", "Writer"]
 
 TOKENS_AT_A_TIME = 16_384  # of which the keys and values are kept at once
 
+MISSING = 3.0
+"""What a text loses for each name of its triples that it leaves out, in nats."""
+
 
 class SourceTokens:
     """Sources and targets to rows of tokens.
@@ -42,7 +45,7 @@ class SourceTokens:
         tokenizer: in the JSON of the library tokenizers.
         positions: the most tokens of a row, or of each of its segments.
 
-    `slots` are the tokens that may stand for names.
+    `slots` are the tokens that may stand for names, `slot_ids` their numbers.
 
     Raises:
         UsageError: if the tokenizer has no token that ends a text.
@@ -50,6 +53,7 @@ class SourceTokens:
 
     def __init__(self, tokenizer: str, positions: int) -> None:
         self.codec, self.slots, self.positions = TextCodec(tokenizer), slots_of(tokenizer), positions
+        self.slot_ids = [ids[0] for ids in self._ids(self.slots)]
         if self.codec.end_id is None:
             raise UsageError(
                 "this encoder's tokenizer has no token that ends a text, so it cannot tell where one stops",
@@ -60,9 +64,18 @@ class SourceTokens:
         """Read a source text; see `Source.read`."""
         return Source.read(text, self.slots, more)
 
-    def pairs(self, sources: Sequence[Source], targets: Sequence[str], layout: PairLayout) -> list[Pair]:
-        """Return a row for each source and its target, in which slots stand for names."""
-        written = [source.hide(target) for source, target in zip(sources, targets, strict=True)]
+    def pairs(
+        self,
+        sources: Sequence[Source],
+        targets: Sequence[str],
+        layout: PairLayout,
+        *,
+        loosely: bool = False,
+    ) -> list[Pair]:
+        """Return a row for each source and its target, in which slots stand for names; see `Source.hide`."""
+        written = [
+            source.hide(target, loosely=loosely) for source, target in zip(sources, targets, strict=True)
+        ]
         read, following = self._ids([source.prompt for source in sources]), self._ids(written)
         start, end = self.codec.start_id, self._end
         return [
@@ -79,7 +92,7 @@ class SourceTokens:
     def forbidden(self, vocab_size: int) -> Tensor:
         """Return which tokens are never written, (V,)."""
         forbidden = self.codec.forbidden(vocab_size)
-        forbidden[[ids[0] for ids in self._ids(self.slots)]] = False
+        forbidden[self.slot_ids] = False
         return forbidden
 
     def text(self, ids: Sequence[int]) -> str:
@@ -120,7 +133,8 @@ class Writer:
     def write(self, sources: Sequence[Source]) -> list[list[tuple[str, float]]]:
         """Return for each source the best texts with their probabilities, best first, without repeats.
 
-        The probability is that of `score`.
+        The probability is that of `score`. What is best has as many names as beam search could bring in, at
+        `MISSING` nats each; texts that are likelier and leave names out are not among those that follow it.
         """
         if not sources:
             return []
@@ -138,6 +152,8 @@ class Writer:
                 end_id=self.tokens.codec.end_id,
                 forbidden=self._forbidden,
                 sources=Sources([len(rows[number].source) for number in part], self.layout),
+                copied=self.tokens.slot_ids,
+                missing=MISSING,
             )
             for number, continuations in zip(part, written, strict=True):
                 found[number] = self._texts(sources[number], continuations)
@@ -211,4 +227,8 @@ class Writer:
         flat = [source for source, texts in zip(sources, found, strict=True) for _ in texts]
         scores = iter(self.score(flat, [text for texts in found for text in texts]))
         ranked = [[(text, next(scores)) for text in texts] for texts in found]
-        return [sorted(texts, key=lambda item: -item[1]) for texts in ranked]
+        for source, texts in zip(sources, ranked, strict=True):
+            best = texts[0] if source.slots and source.names else max(texts, key=lambda item: item[1])
+            texts[:] = [best, *(each for each in texts if each != best and each[1] <= best[1])]
+            texts.sort(key=lambda item: -item[1])
+        return ranked

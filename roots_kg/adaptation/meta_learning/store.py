@@ -95,13 +95,17 @@ class MetaBundle:
             How it is fitted, the module, and plain data that tells a person what was changed.
 
         Raises:
-            TaskError: if the examples have fewer than two labels.
+            TaskError: if the examples have fewer than two labels, or are pairs of texts.
         """
         present = sorted({example.target for example in support})
         labels = list(head.task.labels) or present
         if len(present) < 2:
             raise TaskError("the examples have one label only", path=support[0].record.path)
         texts = encode([example.text for example in support])
+        if texts.second is not None:
+            raise TaskError(
+                "what was meta-trained is about single texts, and these are pairs", path=support[0].record.path
+            )
         names = encode([head.name_text(label) for label in labels])
         description = torch.zeros(self.learner.size)
         if head.task.description:

@@ -15,6 +15,8 @@ from roots_kg.errors import ConfigError, UsageError, nearest
 # A kind has a module of this package, whose `run` trains. TAKES says which options it understands.
 KINDS = {
     "fusion": ("knowledge", "text"),
+    "generation": ("data", "validation", "resume"),
+    "meta": ("data", "knowledge"),
 }
 
 
@@ -46,7 +48,10 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="Threads; more help where nothing else runs.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Train what a file of settings describes: a fusion layer, for one.
+    """Train what a file of settings describes, by its `kind`.
+
+    A fusion layer for a graph; a model that writes texts, from nothing; or, from many tasks, how to learn a
+    task from a few examples.
 
     Example: roots train --config configs/fusion.yaml --knowledge runs/geography --out runs/fusion
     """

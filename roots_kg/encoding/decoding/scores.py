@@ -5,14 +5,47 @@ Every rule maps scores, (B, V), logits or log-probabilities, to new ones; minus 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from roots_kg.encoding.decoding.config import GenerationConfig
 
-__all__ = ["NextTokenRules", "keep_top_k", "keep_top_p", "penalise_repetition", "rule_out_repeated_ngrams"]
+__all__ = [
+    "Copied",
+    "NextTokenRules",
+    "keep_top_k",
+    "keep_top_p",
+    "penalise_repetition",
+    "rule_out_repeated_ngrams",
+]
 
 RULED_OUT = float("-inf")
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Tokens of a prompt that should be in the text that follows it.
+
+    The end becomes less likely for each that is not there yet, so that beam search prefers what has them all,
+    and goes on for it (a coverage penalty, as that of Wu et al. 2016, arXiv:1609.08144, section 7).
+
+    Args:
+        tokens: (S,), ids of such tokens; those that are not in a prompt are of no concern.
+        prompt: how many of the tokens so far are the prompt.
+        penalty: what is taken from the score of the end, in nats.
+    """
+
+    tokens: Tensor
+    prompt: int
+    penalty: float
+
+    def missing(self, sequences: Tensor) -> Tensor:
+        """Return how many tokens are not there yet, (B,), of sequences (B, L)."""
+        found = sequences[:, :, None] == self.tokens
+        asked, written = found[:, : self.prompt].any(dim=1), found[:, self.prompt :].any(dim=1)
+        return (asked & ~written).sum(dim=1)
 
 
 class NextTokenRules:
@@ -22,10 +55,13 @@ class NextTokenRules:
         config: which rules there are.
         end_id: the token that ends a text, or None.
         forbidden: (V,) booleans, true for tokens that are never generated.
+        copied: what of a prompt should be in the text.
     """
 
-    def __init__(self, config: GenerationConfig, end_id: int | None, forbidden: Tensor) -> None:
-        self._config, self._end_id = config, end_id
+    def __init__(
+        self, config: GenerationConfig, end_id: int | None, forbidden: Tensor, copied: Copied | None = None
+    ) -> None:
+        self._config, self._end_id, self._copied = config, end_id, copied
         self._forbidden = forbidden if bool(forbidden.any()) else None
 
     def __call__(self, scores: Tensor, sequences: Tensor, lengths: Tensor) -> Tensor:
@@ -50,6 +86,9 @@ class NextTokenRules:
         if self._end_id is not None and config.min_length:
             scores = scores.clone()
             scores[lengths < config.min_length, self._end_id] = RULED_OUT
+        if self._end_id is not None and self._copied is not None:
+            scores = scores.clone()
+            scores[:, self._end_id] -= self._copied.penalty * self._copied.missing(sequences)
         if config.temperature != 1:
             scores = scores / config.temperature
         if config.top_k is not None:
