@@ -17,11 +17,13 @@ from torch import Tensor
 __all__ = [
     "CLASSIFICATION",
     "EXTRACTION",
+    "MULTILABEL",
     "SPANS",
     "TEXT",
     "bits_per_byte",
     "classification_metrics",
     "extraction_metrics",
+    "multilabel_metrics",
     "perplexity",
     "span_metrics",
     "text_metrics",
@@ -44,6 +46,13 @@ SPANS = (
     "recall_micro",
     "f1_macro",
     "f1_unlabelled",
+)
+MULTILABEL = (
+    "f1_micro",
+    "f1_macro",
+    "precision_micro",
+    "recall_micro",
+    "exact_match",
 )
 EXTRACTION = ("exact_match", "f1")
 
@@ -79,6 +88,35 @@ def classification_metrics(
         kind, _, average = name.partition("_")
         values[name] = float(measure[kind](found, expected, num_classes, average=average or "micro"))
     return values
+
+
+def multilabel_metrics(predicted: Tensor, right: Tensor) -> dict[str, float]:
+    """Judge sets of labels.
+
+    Args:
+        predicted: (B, N), 1 where a label is given.
+        right: (B, N), 1 where it should be.
+
+    Returns:
+        The metrics named in `MULTILABEL`, in [0, 1]. Micro counts all labels of all texts together; macro is
+        the mean over the labels that occur among the given or the right ones; `exact_match` is the share of
+        texts with exactly the right labels. Where there is nothing to find and nothing is found, all are 1.
+    """
+    found, there = ({(*place,) for place in each.nonzero().tolist()} for each in (predicted, right))
+    labels = {label for _, label in found | there}
+    of_each = [
+        _overlap({one for one in found if one[1] == label}, {one for one in there if one[1] == label})[2]
+        for label in labels
+    ]
+    precision, recall, f1 = _overlap(found, there)
+    same = (predicted == right).all(dim=1)
+    return {
+        "f1_micro": f1,
+        "f1_macro": sum(of_each) / len(labels) if labels else 1.0,
+        "precision_micro": precision,
+        "recall_micro": recall,
+        "exact_match": float(same.float().mean()) if len(same) else 1.0,
+    }
 
 
 def span_metrics(

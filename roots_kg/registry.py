@@ -34,6 +34,7 @@ BUILT_IN = {
     "answer": "roots_kg.adaptation.heads.answer:AnswerHead",
     "classification": "roots_kg.adaptation.heads.classification:ClassificationHead",
     "generation": "roots_kg.adaptation.heads.generation:GenerationHead",
+    "multilabel": "roots_kg.adaptation.heads.multilabel:MultilabelHead",
     "relation": "roots_kg.adaptation.heads.relation:RelationHead",
     "span": "roots_kg.adaptation.heads.span:SpanHead",
     "tagging": "roots_kg.adaptation.heads.tagging:TaggingHead",

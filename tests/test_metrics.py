@@ -10,7 +10,9 @@ from roots_kg.metrics import (
     TEXT,
     bits_per_byte,
     classification_metrics,
+    extraction_metrics,
     perplexity,
+    span_metrics,
     text_metrics,
 )
 
@@ -30,6 +32,40 @@ def test_classification_by_hand():
             "f1_micro": 3 / 4,
         }
     )
+
+
+def test_spans_by_hand():
+    right = [[(0, 4, "a"), (5, 9, "b")], [(2, 3, "a")], []]
+    found = [[(0, 4, "a"), (5, 9, "a")], [(2, 3, "a"), (4, 5, "b")], []]
+    # 2 of 4 found, of 3 there; a: 2 of 3, of 2; b: none of 1, of 1; whatever the label, 3 of 4, of 3
+    assert span_metrics(found, right) == pytest.approx(
+        {
+            "f1_micro": 4 / 7,
+            "precision_micro": 2 / 4,
+            "recall_micro": 2 / 3,
+            "f1_macro": (4 / 5 + 0) / 2,
+            "f1_unlabelled": 6 / 7,
+        }
+    )
+
+
+def test_nothing_found_where_nothing_is_is_right():
+    assert set(span_metrics([[]], [[]]).values()) == {1.0}
+    assert span_metrics([[]], [[(0, 1, "a")]])["precision_micro"] == 0.0
+    assert span_metrics([[(0, 1, "a")]], [[]])["recall_micro"] == 0.0
+
+
+def test_the_same_span_of_another_text_is_another_span():
+    assert span_metrics([[(0, 1, "a")], []], [[], [(0, 1, "a")]])["f1_micro"] == 0.0
+
+
+def test_answers_by_hand():
+    # as SQuAD has them: articles, capitals and punctuation do not count, and the best right answer does
+    found = ["The Eiffel Tower!", "in Paris, France", "", "Rome", ""]
+    right = [["eiffel tower"], ["Lyon", "Paris"], [], [], ["Bonn"]]
+    metrics = extraction_metrics(found, right)
+    assert metrics["exact_match"] == pytest.approx(2 / 5)
+    assert metrics["f1"] == pytest.approx((1 + 2 * 1 / (3 + 1) + 1 + 0 + 0) / 5)
 
 
 def test_bleu_by_hand():

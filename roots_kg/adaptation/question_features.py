@@ -28,7 +28,7 @@ SPELLING_WEIGHT = 0.2
 """How long a feature of spelling is, beside hidden states of length 1."""
 
 DECAY = 0.8
-"""How much less a match counts with every word that lies between."""
+"""How much less a match counts with every word that it is further away."""
 
 SHARPNESS = 10.0
 """What the cosines of questions are multiplied by before they share out the weight of their answers."""

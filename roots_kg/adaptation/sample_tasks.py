@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ANSWER", "CLASSIFICATION", "GENERATION", "PAIRS", "RELATION", "SPAN", "TAGGING", "SampleTask"]
+__all__ = [
+    "ANSWER",
+    "CLASSIFICATION",
+    "GENERATION",
+    "MULTILABEL",
+    "PAIRS",
+    "RELATION",
+    "SPAN",
+    "TAGGING",
+    "SampleTask",
+]
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,42 @@ PAIRS = SampleTask(
         {"text_pair": "Where is my parcel?", "label": "same"},
         {"text": "Where is my parcel?", "text_pair": "Where is it?"},
     ),
+)
+
+MULTILABEL = SampleTask(
+    description="Which of these does a guest of a hotel write about?",
+    labels={
+        "food": "breakfast, dinner and drinks",
+        "staff": "the people who work there",
+        "room": "beds, bathrooms and noise at night",
+    },
+    train=(
+        {"text": "Breakfast was delicious.", "labels": ["food"]},
+        {"text": "The soup came cold and the wine warm.", "labels": ["food"]},
+        {"text": "The receptionist helped us with everything.", "labels": ["staff"]},
+        {"text": "A rude waiter ignored us.", "labels": ["staff"]},
+        {"text": "The bed was hard and the street loud.", "labels": ["room"]},
+        {"text": "A spotless bathroom with a large bathtub.", "labels": ["room"]},
+        {"text": "Great dinner, and such friendly people.", "labels": ["food", "staff"]},
+        {"text": "The cleaner left our bed unmade.", "labels": ["room", "staff"]},
+        {"text": "The bus stops two streets away.", "labels": []},
+        {"text": "We stayed for three nights in May.", "labels": []},
+    ),
+    test=(
+        {"text": "Lunch was tasty.", "labels": ["food"]},
+        {"text": "The porter was very kind.", "labels": ["staff"]},
+        {"text": "My bed was too short.", "labels": ["room"]},
+        {"text": "Good coffee, and a friendly waitress.", "labels": ["food", "staff"]},
+    ),
+    broken=(
+        {"text": "Breakfast was delicious."},
+        {"text": "Breakfast was delicious.", "labels": "food"},
+        {"text": "Breakfast was delicious.", "labels": ["fod"]},
+        {"text": "Breakfast was delicious.", "labels": ["food", "food"]},
+        {"text": "Breakfast was delicious.", "labels": [7]},
+        {"labels": ["food"]},
+    ),
+    bar=0.6,
 )
 
 ANSWER = SampleTask(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch.nn import functional
 from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
-from roots_kg.adaptation.objective import CosineObjective
+from roots_kg.adaptation.objective import CosineObjective, Objective
 from roots_kg.adaptation.pair_features import pair_size, pair_vectors
 from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import TaskError, nearest
@@ -21,7 +21,7 @@ from roots_kg.fusion.encoder import EncodedTexts, Knowledge, MarkedText, Text
 from roots_kg.metrics import CLASSIFICATION, classification_metrics
 from roots_kg.threads import one_thread
 
-__all__ = ["ClassificationHead"]
+__all__ = ["ClassificationHead", "are_pairs"]
 
 RANKED = 5
 
@@ -36,7 +36,7 @@ class ClassificationHead(Head):
     """
 
     default_metrics = ("accuracy", "f1_macro")
-    metric_names = CLASSIFICATION
+    metric_names: ClassVar[tuple[str, ...]] = CLASSIFICATION
     compares_features = True
     sample_task = sample_tasks.CLASSIFICATION
 
@@ -127,7 +127,7 @@ class ClassificationHead(Head):
                 path=support[0].record.path,
                 hint="classification needs at least two",
             )
-        self.pairs = _are_pairs(support)
+        self.pairs = are_pairs(support)
         names = encode([self.name_text(label) for label in self.labels])
         texts = encode([example.text for example in support])
         labels = torch.tensor([self.labels.index(example.target) for example in support])
@@ -184,7 +184,7 @@ class ClassificationHead(Head):
         linked = knowledge.any(dim=1, keepdim=True)
         return torch.where(linked, self.scale * (inputs @ self.weight.T + self.bias), without)
 
-    def objective(self, support: Sequence[Example], encode: Encode) -> CosineObjective:
+    def objective(self, support: Sequence[Example], encode: Encode) -> Objective:
         """Return the loss of cosines with a vector a class, names as examples too where they are trusted.
 
         The graph has no part in it.
@@ -240,7 +240,7 @@ class ClassificationHead(Head):
         return encoded.attended(index) if self.knowledge_weight else ()
 
 
-def _are_pairs(support: Sequence[Example]) -> bool:
+def are_pairs(support: Sequence[Example]) -> bool:
     """Tell whether the examples are pairs of texts.
 
     Raises:

@@ -104,7 +104,8 @@ class MetaBundle:
         texts = encode([example.text for example in support])
         if texts.second is not None:
             raise TaskError(
-                "what was meta-trained is about single texts, and these are pairs", path=support[0].record.path
+                "what was meta-trained is about single texts, and these are pairs",
+                path=support[0].record.path,
             )
         names = encode([head.name_text(label) for label in labels])
         description = torch.zeros(self.learner.size)

@@ -57,5 +57,5 @@ def test_a_clone_leaves_the_learner_where_it_was_and_sends_gradients_to_it():
 
 
 def test_there_are_two_kinds_of_learners():
-    with pytest.raises(UsageError, match="no learners are called 'lopo'.*'loop'"):
+    with pytest.raises(UsageError, match=r"no learners are called 'lopo'.*'loop'"):
         new_learner("lopo", start(), 0.1)

@@ -1,4 +1,4 @@
-"""learn2learn beside ours: run where it can be imported, which docs/meta_learning.md says how to bring about."""
+"""learn2learn beside ours: where it can be imported; docs/meta_learning.md says how to build it."""
 
 import sys
 

@@ -15,6 +15,7 @@ from transformers import (
 
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.scores import (
+    Copied,
     NextTokenRules,
     keep_top_k,
     keep_top_p,
@@ -121,3 +122,21 @@ def test_the_end_is_not_put_off_because_it_stands_in_front_of_the_text(scores, s
 def test_without_rules_scores_stay_as_they_are(scores, sequences):
     rules = NextTokenRules(GenerationConfig(), None, NOTHING)
     assert rules(scores, sequences, torch.full((ROWS,), 30)) is scores
+
+
+def test_the_end_is_less_likely_for_each_token_of_the_prompt_that_should_be_there_and_is_not(scores):
+    copied = Copied(torch.tensor([7, 8, 9]), prompt=3, penalty=2.0)
+    rules = NextTokenRules(GenerationConfig(), 1, NOTHING, copied)
+    sequences = torch.tensor(
+        [
+            [7, 8, 2, 5, 6],  # neither of two is there
+            [7, 7, 2, 8, 5],  # one of one is not there; the other was not asked for
+            [-1, 8, 9, 9, 8],  # all are there
+            [4, 5, 6, 7, 4],  # none was asked for
+        ]
+    )
+    assert copied.missing(sequences).tolist() == [2, 1, 0, 0]
+    found = rules(scores, sequences, torch.tensor([5, 5, 4, 5]))
+    expected = scores.clone()
+    expected[:, 1] -= torch.tensor([4.0, 2.0, 0.0, 0.0])
+    torch.testing.assert_close(found, expected)
