@@ -104,7 +104,7 @@ def adapt(
 
     out = out or add_to
     if out is None:
-        raise UsageError("there is no folder to write", hint="name one with --out")
+        raise typer.BadParameter("name the folder to write", param_hint="--out")
     config = FewShotConfig(augmentation=augmentation)
     ensure_replaceable(out, kind=KIND)
     learned = load_meta(meta) if meta is not None else None
