@@ -34,7 +34,7 @@ __all__ = ["SourceTokens", "Writer"]
 
 TOKENS_AT_A_TIME = 16_384  # of which the keys and values are kept at once
 
-MISSING = 3.0
+MISSING = 0.5
 """What a text loses for each name of its triples that it leaves out, in nats."""
 
 
