@@ -36,7 +36,7 @@ def main() -> None:
         name: [
             {"triples": entry["triples"], "target": entry["texts"]}
             for entry in found
-            if entry["category"] in seen
+            if entry["category"] in seen and entry["texts"]
         ]
         for name, found in read.items()
     }
