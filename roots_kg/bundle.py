@@ -17,19 +17,23 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from roots_kg.errors import BundleError, RootsError, nearest
+from roots_kg.config import from_mapping
+from roots_kg.errors import BundleError, ConfigError, RootsError, nearest
 
 __all__ = ["Bundle", "atomic_folder", "is_bundle", "sha256"]
 
 FORMAT, VERSION = "roots-kg", 1
 _KEYS = ("format", "version", "kind", "settings", "files")
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
+
+
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,26 @@ class Bundle:
 
     path: Path
     settings: dict[str, Any]
+
+    def read_settings(self, kind: type[Settings]) -> Settings:
+        """Return the settings as a dataclass.
+
+        Raises:
+            BundleError: if they do not fit it.
+        """
+        try:
+            return from_mapping(kind, self.settings)
+        except ConfigError as error:
+            raise checked(self, error) from error
+
+    @contextlib.contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Turn what goes wrong when tensors are loaded into modules into an error about this bundle."""
+        try:
+            yield
+        except (RuntimeError, KeyError, ValueError) as error:
+            message = " ".join(str(error).split())
+            raise BundleError(f"its tensors do not fit: {message}", path=self.path) from error
 
     @staticmethod
     def write(

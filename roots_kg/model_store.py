@@ -7,7 +7,6 @@ encoder is kept whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from torch import Tensor
 from roots_kg.adaptation.heads.base import Head
 from roots_kg.adaptation.modules import FeatureModule
 from roots_kg.adaptation.task import Task, TaskReading
-from roots_kg.bundle import Bundle, checked
-from roots_kg.config import from_mapping, to_mapping
+from roots_kg.bundle import Bundle
+from roots_kg.config import to_mapping
 from roots_kg.encoding import encoder_store
 from roots_kg.encoding.adapters import AdapterShape, LowRankAdapter
 from roots_kg.encoding.text_encoder import Precision, TextEncoder
-from roots_kg.errors import BundleError, ConfigError, nearest
+from roots_kg.errors import BundleError, nearest
 from roots_kg.fusion.encoder import Knowledge
 from roots_kg.fusion.layer import FusionConfig
 from roots_kg.graph.retrieval import RetrievalConfig
@@ -95,10 +94,8 @@ class SavedModel:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._bundle = Bundle.read(path, KIND)
-        try:
-            self.settings = from_mapping(ModelSettings, self._bundle.settings)
-        except ConfigError as error:
-            raise checked(self._bundle, error) from error
+        self.settings = self._bundle.read_settings(ModelSettings)
+        self.fitting = self._bundle.fitting
 
     def graph(self) -> GraphBundle:
         """Return the graph that was saved with it."""
@@ -146,15 +143,6 @@ class SavedModel:
     def fusion(self) -> dict[str, Tensor]:
         """Return the weights of the fusion layer."""
         return self._bundle.tensors(FUSION)
-
-    @contextmanager
-    def fitting(self) -> Iterator[None]:
-        """Turn what goes wrong when tensors are loaded into modules into an error about this folder."""
-        try:
-            yield
-        except (RuntimeError, KeyError) as error:
-            message = " ".join(str(error).split())
-            raise BundleError(f"its tensors do not fit: {message}", path=self.path) from error
 
     @property
     def _config(self) -> Path:

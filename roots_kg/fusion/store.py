@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from roots_kg.bundle import Bundle, atomic_folder, checked
-from roots_kg.config import from_mapping, to_mapping
+from roots_kg.bundle import Bundle, atomic_folder
+from roots_kg.config import to_mapping
 from roots_kg.encoding.interface import Encoder
-from roots_kg.errors import BundleError, ConfigError, UsageError
+from roots_kg.errors import UsageError
 from roots_kg.fusion.layer import FusionConfig, FusionLayer
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
@@ -96,16 +96,10 @@ def load_fusion(path: Path) -> FusionBundle:
         BundleError: if it is missing, damaged, or of another kind or version.
     """
     bundle = Bundle.read(path, KIND)
-    try:
-        settings = from_mapping(_Settings, bundle.settings)
-    except ConfigError as error:
-        raise checked(bundle, error) from error
-    try:
+    settings = bundle.read_settings(_Settings)
+    with bundle.fitting():
         layer = FusionLayer(settings.hidden_size, settings.dimension, settings.fusion)
         layer.load_state_dict(bundle.tensors(WEIGHTS))
-    except (RuntimeError, ValueError) as error:
-        message = " ".join(str(error).split())
-        raise BundleError(f"its tensors do not fit: {message}", path=path) from error
     layer.eval().requires_grad_(False)
     return FusionBundle(layer, settings.encoder, settings.space, settings.retrieval, settings.training)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from roots_kg.bundle import Bundle, atomic_folder, checked
-from roots_kg.config import from_mapping, to_mapping
-from roots_kg.errors import BundleError, ConfigError, UsageError
+from roots_kg.bundle import Bundle, atomic_folder
+from roots_kg.config import to_mapping
+from roots_kg.errors import BundleError, UsageError
 from roots_kg.graph.card import Card
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
@@ -130,10 +130,7 @@ class GraphBundle:
             BundleError: if it is missing, damaged, or of another kind or version.
         """
         bundle = Bundle.read(path, KIND)
-        try:
-            settings = from_mapping(_Settings, bundle.settings)
-        except ConfigError as error:
-            raise checked(bundle, error) from error
+        settings = bundle.read_settings(_Settings)
         try:
             vocabulary = json.loads(bundle.text("vocabulary.json"))
             aliases = {key: tuple(names) for key, names in json.loads(bundle.text("aliases.json")).items()}

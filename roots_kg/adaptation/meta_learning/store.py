@@ -14,10 +14,10 @@ from roots_kg.adaptation.heads.base import Encode, Example, Head
 from roots_kg.adaptation.meta_learning.learner import Episode, LearnerConfig, MetaLearner
 from roots_kg.adaptation.modules import FeatureModule
 from roots_kg.adaptation.task_vector import adjusted
-from roots_kg.bundle import Bundle, atomic_folder, checked
-from roots_kg.config import from_mapping, to_mapping
+from roots_kg.bundle import Bundle, atomic_folder
+from roots_kg.config import to_mapping
 from roots_kg.encoding.interface import Encoder
-from roots_kg.errors import BundleError, ConfigError, TaskError, UsageError
+from roots_kg.errors import TaskError, UsageError
 from roots_kg.fusion.store import encoder_name
 
 __all__ = ["KIND", "MetaBundle", "load_meta"]
@@ -157,16 +157,10 @@ def load_meta(path: Path) -> MetaBundle:
         BundleError: if it is missing, damaged, or of another kind or version.
     """
     bundle = Bundle.read(path, KIND)
-    try:
-        settings = from_mapping(_Settings, bundle.settings)
-    except ConfigError as error:
-        raise checked(bundle, error) from error
-    try:
+    settings = bundle.read_settings(_Settings)
+    with bundle.fitting():
         learner = MetaLearner(settings.size, settings.knowledge_size, settings.learner)
         learner.load_state_dict(bundle.tensors(WEIGHTS))
-    except (RuntimeError, ValueError) as error:
-        message = " ".join(str(error).split())
-        raise BundleError(f"its tensors do not fit: {message}", path=path) from error
     return MetaBundle(learner.eval().requires_grad_(False), settings.encoder, settings.training)
 
 
