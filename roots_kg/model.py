@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -546,8 +546,7 @@ class RootsModel:
 
 @torch.no_grad()
 def _seen_by(head: Head, encoded: EncodedTexts) -> EncodedTexts:
-    """Return texts with their features as a head sees them, through its module if it has one."""
-    return encoded if head.module is None else replace(encoded, features=head.module(encoded.features))
+    return head.seen(encoded)
 
 
 def _load_graph(knowledge: KnowledgeSource | Sequence[KnowledgeSource] | None) -> GraphBundle | None:

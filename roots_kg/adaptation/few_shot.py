@@ -8,7 +8,7 @@ vector is taken out of its prototype before the example is judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -239,6 +239,35 @@ def sample_support(labels: Sequence[str], shots: int, seed: int) -> list[int]:
         members = by_class[label]
         order = torch.randperm(len(members), generator=generator)[:shots]
         chosen += [members[position] for position in order.tolist()]
+    return sorted(chosen)
+
+
+def sample_any(count: int, shots: int, seed: int) -> list[int]:
+    """Draw `shots` of so many examples, whatever they are; return their positions, ascending."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen: list[int] = torch.randperm(count, generator=generator)[:shots].tolist()
+    return sorted(chosen)
+
+
+def sample_label_sets(label_sets: Sequence[Collection[str]], shots: int, seed: int) -> list[int]:
+    """Draw examples until each label is in `shots` of them, and as many are without any label.
+
+    Args:
+        label_sets: the labels of each example.
+        shots: K.
+        seed: of the draw.
+
+    Returns:
+        Positions in `label_sets`, ascending.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    counts: dict[str | None, int] = {}
+    chosen = []
+    for index in torch.randperm(len(label_sets), generator=generator).tolist():
+        labels = set(label_sets[index]) or {None}
+        if any(counts.get(label, 0) < shots for label in labels):
+            chosen.append(index)
+            counts.update((label, counts.get(label, 0) + 1) for label in labels)
     return sorted(chosen)
 
 

@@ -116,7 +116,7 @@ def likeliest_sets(chances: Sequence[float], most: int) -> list[tuple[frozenset[
     for chance in chances:
         product *= max(chance, 1 - chance)
     odds = [min(chance, 1 - chance) / max(chance, 1 - chance) for chance in chances]
-    doubtful = sorted(range(len(chances)), key=lambda number: -odds[number])[: most.bit_length() + 1]
+    doubtful = sorted(range(len(chances)), key=lambda number: -odds[number])[: most - 1]
     sets: dict[frozenset[int], float] = {best: product}
     for number in doubtful:
         sets |= {found ^ {number}: probability * odds[number] for found, probability in list(sets.items())}

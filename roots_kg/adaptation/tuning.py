@@ -14,7 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -256,7 +256,7 @@ class _Training:
 
     def _seen(self, texts: Sequence[Text]) -> EncodedTexts:
         encoded: EncodedTexts = self._layers(texts, **self._objective.asks)
-        return _through_module(self._head, encoded)
+        return self._head.seen(encoded)
 
     def _batches(self) -> Iterator[list[tuple[Text, Any]]]:
         """Yield all examples in batches of texts of similar length."""
@@ -312,14 +312,9 @@ def _encode(layers: KnowledgeEncoder, head: Head) -> Callable[..., EncodedTexts]
 
     @torch.no_grad()
     def encode(texts: Sequence[Text], *, read: bool = True) -> EncodedTexts:
-        return _through_module(head, layers(texts, read=read, **head.asks))
+        return head.seen(layers(texts, read=read, **head.asks))
 
     return encode
-
-
-def _through_module(head: Head, encoded: EncodedTexts) -> EncodedTexts:
-    """Return texts with their features as a head sees them, through its module if it has one."""
-    return encoded if head.module is None else replace(encoded, features=head.module(encoded.features))
 
 
 def _finite(loss: Tensor, head: Head) -> float:

@@ -8,7 +8,7 @@ from roots_kg.adaptation.contract import encode_with
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.classification import ClassificationHead
 from roots_kg.adaptation.objective import HeadObjective
-from roots_kg.adaptation.task import Record, Task
+from roots_kg.adaptation.task import Task
 from roots_kg.adaptation.tuning import TuneConfig, _held_out, _Training, tune
 from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.errors import TaskError, UsageError
@@ -25,17 +25,6 @@ def random_layers(small_encoder):
     """Layers 1 and 2 with random weights, that know letters only."""
     encoder = TextEncoder(small_encoder.encoder, small_encoder.tokenizer, None, "bidirectional")
     return KnowledgeEncoder(encoder.requires_grad_(False).eval()).eval()
-
-
-@pytest.fixture
-def read(tmp_path):
-    """A function that reads records as a head's examples."""
-
-    def examples(head, records):
-        path = tmp_path / "train.jsonl"
-        return [head.example(Record(dict(fields), path, line)) for line, fields in enumerate(records, 1)]
-
-    return examples
 
 
 def words(seed, count=60):

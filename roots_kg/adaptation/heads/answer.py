@@ -131,9 +131,7 @@ class AnswerHead(Head):
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
         """Draw `shots` questions in all."""
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(examples), generator=generator)[:shots]
-        return [examples[index] for index in sorted(chosen.tolist())]
+        return [examples[index] for index in few_shot.sample_any(len(examples), shots, seed)]
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
         """Learn which paths questions ask for, and what their answers say about edges that are missing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -231,6 +231,12 @@ class Head(nn.Module, ABC):
         encoder can be meta-trained by it.
         """
         return encoded.features
+
+    def seen(self, encoded: EncodedTexts) -> EncodedTexts:
+        """Return texts with their features as the head sees them, through its module if it has one."""
+        if self.module is None:
+            return encoded
+        return replace(encoded, features=self.module(encoded.features))
 
     def display(self, value: Any) -> str:
         """Return what a person is shown for the answer `value`."""

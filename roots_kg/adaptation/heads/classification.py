@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from roots_kg.adaptation import few_shot, sample_tasks
-from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.few_shot import FewShotConfig, LinearFit
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
 from roots_kg.adaptation.objective import CosineObjective, Objective
 from roots_kg.adaptation.pair_features import pair_size, pair_vectors
@@ -127,18 +127,10 @@ class ClassificationHead(Head):
                 path=support[0].record.path,
                 hint="classification needs at least two",
             )
-        self.pairs = are_pairs(support)
-        names = encode([self.name_text(label) for label in self.labels])
-        texts = encode([example.text for example in support])
+        sides = self._read_support(support, encode)
         labels = torch.tensor([self.labels.index(example.target) for example in support])
         with one_thread():
-            vectors, knowledge = self.vectors(texts), self.knowledge_vectors(texts)
-            knowledge_names = self.knowledge_vectors(names)
-            self.centre = vectors.mean(dim=0)
-            text = few_shot.centred(vectors, self.centre)
-            text_names = torch.zeros(len(self.labels), self.vector_size)
-            if not self.pairs:
-                text_names = few_shot.centred(self.vectors(names), self.centre)
+            text, knowledge, text_names, knowledge_names = sides
             trust, text_only = few_shot.choose_trust(
                 text,
                 knowledge,
@@ -151,11 +143,7 @@ class ClassificationHead(Head):
             nothing = torch.zeros(len(self.labels), 0)
             start = few_shot.initial_weights(text_side, (nothing, nothing), text_only)
             fitted = few_shot.fit_linear(text, labels, start, config)
-            self.text_weight, self.text_bias = fitted.weight, fitted.bias
-            self.weight = few_shot.features(
-                fitted.weight, torch.zeros(len(self.labels), self.knowledge_size), 0.0
-            )
-            self.bias = fitted.bias
+            self._keep_text_only(fitted)
             if trust.knowledge_weight:
                 means = few_shot.class_means(knowledge, labels, len(self.labels))
                 start = few_shot.initial_weights(text_side, (means, knowledge_names), trust)
@@ -234,6 +222,36 @@ class ClassificationHead(Head):
         if self.labels and label not in self.labels:
             raise record.error(f"unknown label {label!r}", hint=nearest(label, self.labels))
         return label
+
+    def _read_support(
+        self, support: Sequence[Example], encode: Encode
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Find out whether texts are pairs and what they have in common; return what a fit compares.
+
+        Returns:
+            The vectors of the texts, (B, f), centred, and what the graph says of them, (B, k); then the same
+            of the label names, (N, f) and (N, k). Of pairs of texts a name says nothing.
+
+        Raises:
+            TaskError: if some texts are pairs and some are not.
+        """
+        self.pairs = are_pairs(support)
+        names = encode([self.name_text(label) for label in self.labels])
+        texts = encode([example.text for example in support])
+        with one_thread():
+            vectors, knowledge = self.vectors(texts), self.knowledge_vectors(texts)
+            self.centre = vectors.mean(dim=0)
+            text_names = torch.zeros(len(self.labels), self.vector_size)
+            if not self.pairs:
+                text_names = few_shot.centred(self.vectors(names), self.centre)
+            text = few_shot.centred(vectors, self.centre)
+            return text, knowledge, text_names, self.knowledge_vectors(names)
+
+    def _keep_text_only(self, fitted: LinearFit) -> None:
+        """Take weights that were fitted to texts alone, also for texts of which the graph says something."""
+        self.text_weight, self.text_bias = fitted.weight, fitted.bias
+        nothing = torch.zeros(len(self.labels), self.knowledge_size)
+        self.weight, self.bias = few_shot.features(fitted.weight, nothing, 0.0), fitted.bias
 
     def _evidence(self, encoded: EncodedTexts, index: int, label: int) -> tuple[tuple[int, float], ...]:
         """Return the triples that speak for a label of a text, by their weights."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from roots_kg.adaptation import sample_tasks
+from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.generation.adapting import adapt_trunk, mean_loss
 from roots_kg.adaptation.generation.facts import Fact, linked_facts
@@ -129,9 +129,7 @@ class GenerationHead(Head):
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
         """Draw `shots` examples in all."""
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(examples), generator=generator)[:shots]
-        return [examples[index] for index in sorted(chosen.tolist())]
+        return [examples[index] for index in few_shot.sample_any(len(examples), shots, seed)]
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
         """Choose how rows are read by their loss, and fit an adapter of the trunk to the examples."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from roots_kg.adaptation import few_shot, multilabel, sample_tasks
-from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.few_shot import FewShotConfig, LinearFit
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Part, Prediction
-from roots_kg.adaptation.heads.classification import RANKED, ClassificationHead, are_pairs
+from roots_kg.adaptation.heads.classification import RANKED, ClassificationHead
 from roots_kg.adaptation.objective import Objective
 from roots_kg.adaptation.task import Record
 from roots_kg.errors import TaskError, nearest
@@ -51,15 +51,8 @@ class MultilabelHead(ClassificationHead):
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
         """Draw examples until each label is in `shots` of them, and as many are without any label."""
-        generator = torch.Generator().manual_seed(seed)
-        counts: dict[str | None, int] = {}
-        chosen = []
-        for index in torch.randperm(len(examples), generator=generator).tolist():
-            labels = set(examples[index].target) or {None}
-            if any(counts.get(label, 0) < shots for label in labels):
-                chosen.append(index)
-                counts.update((label, counts.get(label, 0) + 1) for label in labels)
-        return [examples[index] for index in sorted(chosen)]
+        chosen = few_shot.sample_label_sets([example.target for example in examples], shots, seed)
+        return [examples[index] for index in chosen]
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
         """Choose the trust in names and knowledge, then fit the weights and find the threshold."""
@@ -67,39 +60,23 @@ class MultilabelHead(ClassificationHead):
         self.labels = self.labels or present
         if not present:
             raise TaskError("no example has a label", path=support[0].record.path if support else None)
-        self.pairs = are_pairs(support)
-        names = encode([self.name_text(label) for label in self.labels])
-        texts = encode([example.text for example in support])
+        text, knowledge, text_names, knowledge_names = self._read_support(support, encode)
         has = self._has([example.target for example in support])
         with one_thread():
-            vectors, knowledge = self.vectors(texts), self.knowledge_vectors(texts)
-            knowledge_names = self.knowledge_vectors(names)
-            self.centre = vectors.mean(dim=0)
-            text = few_shot.centred(vectors, self.centre)
-            text_names = torch.zeros(len(self.labels), self.vector_size)
-            if not self.pairs:
-                text_names = few_shot.centred(self.vectors(names), self.centre)
-            sides = text, knowledge, has, text_names, knowledge_names
-            trust = multilabel.choose_trust(*sides, config)
+            trust = multilabel.choose_trust(text, knowledge, has, text_names, knowledge_names, config)
             text_side = (multilabel.label_means(text, has), text_names)
             nothing = torch.zeros(len(self.labels), 0)
             start = few_shot.initial_weights(
                 text_side, (nothing, nothing), few_shot.Trust(trust.name_weight, 0.0, trust.accuracy)
             )
-            fitted, threshold = multilabel.fit_labels(text, has, start, config)
-            shift = math.log(threshold / (1 - threshold)) / config.scale
-            self.text_weight, self.text_bias = fitted.weight, fitted.bias - shift
-            self.weight = few_shot.features(
-                fitted.weight, torch.zeros(len(self.labels), self.knowledge_size), 0.0
-            )
-            self.bias = self.text_bias
+            fitted, threshold = _fit(text, has, start, config)
+            self._keep_text_only(fitted)
             if trust.knowledge_weight:
                 means = multilabel.label_means(knowledge, has)
                 start = few_shot.initial_weights(text_side, (means, knowledge_names), trust)
                 inputs = few_shot.features(text, knowledge, trust.knowledge_weight)
-                fitted, threshold = multilabel.fit_labels(inputs, has, start, config)
-                shift = math.log(threshold / (1 - threshold)) / config.scale
-                self.weight, self.bias = fitted.weight, fitted.bias - shift
+                fitted, threshold = _fit(inputs, has, start, config)
+                self.weight, self.bias = fitted.weight, fitted.bias
         self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
         self.name_weight = trust.name_weight
         return {
@@ -163,3 +140,10 @@ class MultilabelHead(ClassificationHead):
         for row, target in zip(has, targets, strict=True):
             row[[self.labels.index(label) for label in target]] = 1.0
         return has
+
+
+def _fit(inputs: Tensor, has: Tensor, start: Tensor, config: FewShotConfig) -> tuple[LinearFit, float]:
+    """Fit all labels; return the fit with its biases shifted so that a label is given from one half on."""
+    fitted, threshold = multilabel.fit_labels(inputs, has, start, config)
+    shift = math.log(threshold / (1 - threshold)) / config.scale
+    return LinearFit(fitted.weight, fitted.bias - shift), threshold

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from roots_kg.adaptation import sample_tasks
+from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Part, Prediction
 from roots_kg.adaptation.question_features import Reading, feature_size, read_context, with_memory
@@ -109,9 +109,7 @@ class SpanHead(Head):
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
         """Draw `shots` examples in all."""
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(examples), generator=generator)[:shots].tolist()
-        return [examples[index] for index in sorted(chosen)]
+        return [examples[index] for index in few_shot.sample_any(len(examples), shots, seed)]
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
         """Remember the answers, and fit the scores of spans by L-BFGS, on one thread."""

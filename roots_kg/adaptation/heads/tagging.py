@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from roots_kg.adaptation import sample_tasks
+from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Part, Prediction
 from roots_kg.adaptation.span_scorer import Segment, SpanScorer
@@ -73,15 +73,9 @@ class TaggingHead(Head):
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
         """Draw examples until each label is in `shots` of them, and as many are without any span."""
-        generator = torch.Generator().manual_seed(seed)
-        counts: dict[str | None, int] = {}
-        chosen = []
-        for index in torch.randperm(len(examples), generator=generator).tolist():
-            labels = {label for _, _, label in examples[index].target} or {None}
-            if any(counts.get(label, 0) < shots for label in labels):
-                chosen.append(index)
-                counts.update((label, counts.get(label, 0) + 1) for label in labels)
-        return [examples[index] for index in sorted(chosen)]
+        labels = [{label for _, _, label in example.target} for example in examples]
+        chosen = few_shot.sample_label_sets(labels, shots, seed)
+        return [examples[index] for index in chosen]
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
         """Fit the scores of spans by L-BFGS, on one thread."""

@@ -23,17 +23,6 @@ def make(encoder, knowledge):
 
 
 @pytest.fixture
-def read(tmp_path):
-    """A function that reads records as the head's examples."""
-
-    def examples(head, records):
-        path = tmp_path / "train.jsonl"
-        return [head.example(Record(fields, path, line)) for line, fields in enumerate(records, start=1)]
-
-    return examples
-
-
-@pytest.fixture
 def fitted(make, read, layers, text_layers, examples):
     """A function that fits a head to the routing examples."""
 

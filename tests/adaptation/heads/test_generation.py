@@ -9,7 +9,7 @@ from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.generation.adapting import mean_loss
 from roots_kg.adaptation.heads.base import Prediction
 from roots_kg.adaptation.heads.generation import GenerationHead, Wanted
-from roots_kg.adaptation.task import Record, Task
+from roots_kg.adaptation.task import Task
 from roots_kg.encoding.hybrid import HybridEncoder
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.pairs import PairLayout
@@ -27,17 +27,6 @@ RECORDS = [
     {"source": "where is lund?", "target": "lund is in sweden."},
     {"source": "where is bodo?", "target": "bodo is in norway."},
 ]
-
-
-@pytest.fixture
-def read(tmp_path):
-    """A function that reads records as the head's examples."""
-
-    def examples(head, records):
-        path = tmp_path / "train.jsonl"
-        return [head.example(Record(fields, path, line)) for line, fields in enumerate(records, start=1)]
-
-    return examples
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,8 @@ import pytest
 from roots_kg.adaptation import sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.multilabel import MultilabelHead
-from roots_kg.adaptation.task import Record, Task
+from roots_kg.adaptation.task import Task
 from roots_kg.errors import TaskError
-
-
-@pytest.fixture
-def read(tmp_path):
-    """A function that reads records as the head's examples."""
-
-    def examples(head, records):
-        path = tmp_path / "train.jsonl"
-        return [
-            head.example(Record(dict(fields), path, line)) for line, fields in enumerate(records, start=1)
-        ]
-
-    return examples
 
 
 @pytest.fixture

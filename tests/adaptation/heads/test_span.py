@@ -20,17 +20,6 @@ def make(encoder):
 
 
 @pytest.fixture
-def read(tmp_path):
-    """A function that reads records as the head's examples."""
-
-    def examples(head, records):
-        path = tmp_path / "train.jsonl"
-        return [head.example(Record(dict(fields), path, line)) for line, fields in enumerate(records, 1)]
-
-    return examples
-
-
-@pytest.fixture
 def fit(make, read, text_layers):
     """A function that fits a head to records."""
 

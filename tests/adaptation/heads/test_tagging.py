@@ -5,7 +5,7 @@ from roots_kg.adaptation import sample_tasks
 from roots_kg.adaptation.contract import encode_with
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.tagging import TaggingHead
-from roots_kg.adaptation.task import Record, Task
+from roots_kg.adaptation.task import Task
 from roots_kg.errors import TaskError
 
 LABELS = {"person": "the name of a person", "town": "the name of a town"}
@@ -20,17 +20,6 @@ def make(encoder):
         return TaggingHead(Task("names", "tagging", labels=dict(labels)), encoder.hidden_size, None)
 
     return head
-
-
-@pytest.fixture
-def read(tmp_path):
-    """A function that reads records as the head's examples."""
-
-    def examples(head, records):
-        path = tmp_path / "train.jsonl"
-        return [head.example(Record(dict(fields), path, line)) for line, fields in enumerate(records, 1)]
-
-    return examples
 
 
 @pytest.fixture
