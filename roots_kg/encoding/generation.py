@@ -118,7 +118,7 @@ def generate_tokens(
     stopped: Stopped | None = None,
     sources: Sources | None = None,
     copied: Sequence[int] = (),
-    missing: float = 0.0,
+    bonus: float = 0.0,
 ) -> list[list[list[int]]]:
     """Continue prompts of token ids, all at once.
 
@@ -133,7 +133,7 @@ def generate_tokens(
         stopped: whether the text of this number ends with these new tokens.
         sources: how much of each prompt is a source to write a target for; None where prompts are continued.
         copied: ids of tokens that, where they are in a prompt, should be in what follows it.
-        missing: the penalty for each that is not, see `Copied`.
+        bonus: what each of them adds to the score of a text, see `Copied`.
 
     Returns:
         For each prompt up to `config.num_return_sequences` lists of new ids, best first, without the end.
@@ -142,7 +142,7 @@ def generate_tokens(
     wanted = None
     if copied:
         ids = torch.tensor(copied, device=reader.sequences.device)
-        wanted = Copied(ids, reader.sequences.shape[1], missing)
+        wanted = Copied(ids, reader.sequences.shape[1], bonus)
     rules = _rules(reader, config, end_id, forbidden, wanted)
     if config.num_beams > 1:
         found = beam_search(reader, rules, config, limits, end_id, stopped)

@@ -118,7 +118,7 @@ def train_generation(
             encoder = _new_encoder(config, work / TOKENIZER)
         trunk, output = encoder.language_model()
         tokens = SourceTokens(encoder.tokenizer.to_json(), trunk.config.max_positions)
-        rows = make_rows(examples, tokens, config.orders, config.seed)
+        rows = make_rows(examples, tokens, config.orders, config.plain_names, config.seed)
         held_rows = make_rows(held, tokens)
         writer = Writer(trunk, output, tokens, LAYOUT, longest(rows.pairs), config.beams)
         module = GenerationModule(writer, rows.pairs, config)

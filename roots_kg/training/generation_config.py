@@ -28,6 +28,8 @@ class GenerationTrainingConfig:
             none either.
         orders: in how many orders of its triples each example is learned from, so that what a model knows
             does not hang on one; a multiple of the examples in memory, not of the steps.
+        plain_names: of the names that a target writes in other words, the share that stands in its source
+            without a slot, so that slots ask for names to be copied; see `generation.slots`.
         model: fields of `TransformerConfig`; the size of the vocabulary is the tokenizer's, and token types
             are two.
         optimizer: how.
@@ -54,6 +56,7 @@ class GenerationTrainingConfig:
     tokenizer: TokenizerConfig = field(default_factory=lambda: TokenizerConfig("bpe", 8_000))
     slots: int = 16
     orders: int = 1
+    plain_names: float = 0.0
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     smoothing: float = 0.1
@@ -81,7 +84,7 @@ class GenerationTrainingConfig:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.slots < 0 or self.patience < 0:
             raise ValueError("slots and patience must be at least 0")
-        for name in ("smoothing", "average"):
+        for name in ("smoothing", "average", "plain_names"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, found {getattr(self, name)}")
         if self.start is not None and self.model:

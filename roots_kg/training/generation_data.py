@@ -87,13 +87,20 @@ def train_pair_tokenizer(
     return trained
 
 
-def make_rows(examples: Sequence[Example], tokens: SourceTokens, orders: int = 1, seed: int = 0) -> Rows:
+def make_rows(
+    examples: Sequence[Example],
+    tokens: SourceTokens,
+    orders: int = 1,
+    plain_names: float = 0.0,
+    seed: int = 0,
+) -> Rows:
     """Return examples as rows of tokens, without those that are too long.
 
     Args:
         examples: to learn from or to judge by.
         tokens: sources and targets to tokens.
         orders: in how many orders of its triples each comes; the first is its own, the others are drawn.
+        plain_names: the share of the names that a target writes in other words that have no slots.
         seed: of what is drawn.
 
     Raises:
@@ -103,8 +110,16 @@ def make_rows(examples: Sequence[Example], tokens: SourceTokens, orders: int = 1
     owners = [number for number, example in enumerate(examples) for _ in example.target.references]
     targets = [text for example in examples for text in example.target.references]
 
+    draw = random.Random(seed)
+
     def rows(ordered: Sequence[Source]) -> list[Pair]:
-        return tokens.pairs([ordered[owner] for owner in owners], targets, LAYOUT, loosely=True)
+        asking = [ordered[owner] for owner in owners]
+        if plain_names:
+            asking = [
+                source.asking_for(source.hide(target, loosely=True), plain_names, draw)
+                for source, target in zip(asking, targets, strict=True)
+            ]
+        return tokens.pairs(asking, targets, LAYOUT, loosely=True)
 
     pairs = rows(sources)
     fitting = [number for number, row in enumerate(pairs) if tokens.fits(row, LAYOUT)]
@@ -115,7 +130,6 @@ def make_rows(examples: Sequence[Example], tokens: SourceTokens, orders: int = 1
             hint="raise max_positions of the model",
         )
     kept = sorted({owners[number] for number in fitting})
-    draw = random.Random(seed)
     others = [
         row
         for _ in range(orders - 1)

@@ -4,6 +4,10 @@ A slot is one token, whatever the name that it stands for, so a name that was ne
 as one that was (delexicalisation, as in the baseline of the WebNLG challenge, Gardent et al. 2017; copying by
 numbered slots, Gulcehre et al. 2016, arXiv:1603.08148, in spirit). In the source a name stands with its slot
 where it comes first, so that what it is called is known too, and the slot stands alone after that.
+
+A name that a target writes in other words ("American" for "United States") may stand in the source without
+its slot. A model that learns from such sources takes a slot as a request to copy: where a share p of these
+names have none, the odds that a name with a slot is copied rise by 1 / (1 − p).
 """
 
 from __future__ import annotations
@@ -59,11 +63,13 @@ class Source:
         text: the source without its triples.
         triples: of it.
         slots: the tokens that may stand for names, in order.
+        plain: the names that stand in the prompt without their slots.
     """
 
     text: str
     triples: tuple[Triple, ...]
     slots: tuple[str, ...]
+    plain: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, text: str, slots: tuple[str, ...], more: Sequence[Triple] = ()) -> Source:
@@ -106,6 +112,17 @@ class Source:
         """Return the same source with its triples, and so its slots, in another order."""
         return replace(self, triples=tuple(draw.sample(self.triples, len(self.triples))))
 
+    def asking_for(self, hidden: str, share: float, draw: random.Random) -> Source:
+        """Return the same source, in whose prompt some names have no slots.
+
+        Args:
+            hidden: a target as `hide` returns it; names whose slots are in it keep them.
+            share: of the other names, how many lose theirs, in the mean.
+            draw: which.
+        """
+        absent = [name for name, slot in self._slot_of.items() if slot not in hidden]
+        return replace(self, plain=frozenset(name for name in absent if draw.random() < share))
+
     def fill(self, written: str) -> str:
         """Put the names in place of their slots; a slot without a name goes.
 
@@ -143,6 +160,8 @@ class Source:
 
         def replace(found: re.Match[str]) -> str:
             name, slot = found[0], slots[found[0]]
+            if named and name in self.plain:
+                return name
             shown = f"{slot} {name}" if named and name not in seen else slot
             seen.add(name)
             return shown

@@ -34,8 +34,8 @@ __all__ = ["SourceTokens", "Writer"]
 
 TOKENS_AT_A_TIME = 16_384  # of which the keys and values are kept at once
 
-MISSING = 0.5
-"""What a text loses for each name of its triples that it leaves out, in nats."""
+NAMED = 1.0
+"""What a text gains for each name of its triples that it writes, in nats."""
 
 
 class SourceTokens:
@@ -134,7 +134,7 @@ class Writer:
         """Return for each source the best texts with their probabilities, best first, without repeats.
 
         The probability is that of `score`. What is best has as many names as beam search could bring in, at
-        `MISSING` nats each; texts that are likelier and leave names out are not among those that follow it.
+        `NAMED` nats each; texts that are likelier and leave names out are not among those that follow it.
         """
         if not sources:
             return []
@@ -153,7 +153,7 @@ class Writer:
                 forbidden=self._forbidden,
                 sources=Sources([len(rows[number].source) for number in part], self.layout),
                 copied=self.tokens.slot_ids,
-                missing=MISSING,
+                bonus=NAMED,
             )
             for number, continuations in zip(part, written, strict=True):
                 found[number] = self._texts(sources[number], continuations)

@@ -28,24 +28,25 @@ RULED_OUT = float("-inf")
 class Copied:
     """Tokens of a prompt that should be in the text that follows it.
 
-    The end becomes less likely for each that is not there yet, so that beam search prefers what has them all,
-    and goes on for it (a coverage penalty, as that of Wu et al. 2016, arXiv:1609.08144, section 7).
+    Each becomes likelier until it is there, so beam search prefers what has them all. As the score of a text
+    is the sum over its tokens, that is a coverage term (as that of Wu et al. 2016, arXiv:1609.08144,
+    section 7) which counts as soon as a token is written, and not only at the end of a text.
 
     Args:
         tokens: (S,), ids of such tokens; those that are not in a prompt are of no concern.
         prompt: how many of the tokens so far are the prompt.
-        penalty: what is taken from the score of the end, in nats.
+        bonus: what is added to the score of each, in nats.
     """
 
     tokens: Tensor
     prompt: int
-    penalty: float
+    bonus: float
 
     def missing(self, sequences: Tensor) -> Tensor:
-        """Return how many tokens are not there yet, (B,), of sequences (B, L)."""
+        """Return which tokens of the prompt are not there yet, (B, S) booleans, of sequences (B, L)."""
         found = sequences[:, :, None] == self.tokens
         asked, written = found[:, : self.prompt].any(dim=1), found[:, self.prompt :].any(dim=1)
-        return (asked & ~written).sum(dim=1)
+        return asked & ~written
 
 
 class NextTokenRules:
@@ -86,9 +87,9 @@ class NextTokenRules:
         if self._end_id is not None and config.min_length:
             scores = scores.clone()
             scores[lengths < config.min_length, self._end_id] = RULED_OUT
-        if self._end_id is not None and self._copied is not None:
+        if self._copied is not None:
             scores = scores.clone()
-            scores[:, self._end_id] -= self._copied.penalty * self._copied.missing(sequences)
+            scores[:, self._copied.tokens] += self._copied.bonus * self._copied.missing(sequences)
         if config.temperature != 1:
             scores = scores / config.temperature
         if config.top_k is not None:

@@ -124,8 +124,8 @@ def test_without_rules_scores_stay_as_they_are(scores, sequences):
     assert rules(scores, sequences, torch.full((ROWS,), 30)) is scores
 
 
-def test_the_end_is_less_likely_for_each_token_of_the_prompt_that_should_be_there_and_is_not(scores):
-    copied = Copied(torch.tensor([7, 8, 9]), prompt=3, penalty=2.0)
+def test_a_token_of_the_prompt_that_should_be_copied_is_likelier_until_it_is_there(scores):
+    copied = Copied(torch.tensor([7, 8, 9]), prompt=3, bonus=2.0)
     rules = NextTokenRules(GenerationConfig(), 1, NOTHING, copied)
     sequences = torch.tensor(
         [
@@ -135,8 +135,9 @@ def test_the_end_is_less_likely_for_each_token_of_the_prompt_that_should_be_ther
             [4, 5, 6, 7, 4],  # none was asked for
         ]
     )
-    assert copied.missing(sequences).tolist() == [2, 1, 0, 0]
+    missing = [[True, True, False], [True, False, False], [False] * 3, [False] * 3]
+    assert copied.missing(sequences).tolist() == missing
     found = rules(scores, sequences, torch.tensor([5, 5, 4, 5]))
     expected = scores.clone()
-    expected[:, 1] -= torch.tensor([4.0, 2.0, 0.0, 0.0])
+    expected[:, [7, 8, 9]] += 2.0 * torch.tensor(missing)
     torch.testing.assert_close(found, expected)
