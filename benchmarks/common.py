@@ -33,7 +33,7 @@ def arguments(
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     if sample:
         parser.add_argument("--sample", type=int, help="judge so many test questions")
-    return _parsed(parser, data)
+    return parsed(parser, data)
 
 
 def training_arguments(description: str | None, *, data: str, config: str) -> argparse.Namespace:
@@ -48,7 +48,18 @@ def training_arguments(description: str | None, *, data: str, config: str) -> ar
     file = Path(__file__).resolve().parents[1] / "configs" / config
     parser.add_argument("--config", type=Path, default=file, help=f"of the training, in place of {config}")
     parser.add_argument("--out", type=Path, help="keep the model in this folder")
-    return _parsed(parser, data)
+    return parsed(parser, data)
+
+
+def parsed(parser: argparse.ArgumentParser, data: str | None) -> argparse.Namespace:
+    """Read the options of a parser, and `--json` and `--data DIR`, for data whose place in DIR is `data`."""
+    if data is not None:
+        parser.add_argument("--data", type=Path, required=True, help=f"a folder that holds {data}")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parsed = parser.parse_args()
+    if data is not None and not (parsed.data / data).is_dir():
+        parser.error(f"{parsed.data} does not hold a folder {data}; docs/benchmarks.md says where to get it")
+    return parsed
 
 
 def roots(*command: object) -> Run:
@@ -103,16 +114,6 @@ def report(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None
     print(f"|{'---|' * len(columns)}")
     for row in rows:
         print(f"| {' | '.join(str(row[column]) for column in columns)} |")
-
-
-def _parsed(parser: argparse.ArgumentParser, data: str | None) -> argparse.Namespace:
-    if data is not None:
-        parser.add_argument("--data", type=Path, required=True, help=f"a folder that holds {data}")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parsed = parser.parse_args()
-    if data is not None and not (parsed.data / data).is_dir():
-        parser.error(f"{parsed.data} does not hold a folder {data}; docs/benchmarks.md says where to get it")
-    return parsed
 
 
 def _children_seconds() -> float:

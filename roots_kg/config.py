@@ -116,6 +116,8 @@ def _convert(value: Any, hint: Any, key: str, path: Path | str | None) -> Any:
         choices = [argument for argument in arguments if argument is not type(None)]
         if len(choices) > 1 and all(map(dataclasses.is_dataclass, choices)):
             return from_mapping(_named_choice(choices, value, key, path), value, path=path)
+        wanted = "dict[" if isinstance(value, Mapping) else "tuple["
+        choices.sort(key=lambda choice: str(choice).startswith(wanted))  # what comes last raises its error
         for choice in choices[:-1]:
             try:
                 return _convert(value, choice, key, path)

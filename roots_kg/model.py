@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -15,8 +15,9 @@ from torch import Tensor
 from roots_kg.adaptation import tuning
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Example, Head, Prediction
+from roots_kg.adaptation.heads.classification import ClassificationHead
 from roots_kg.adaptation.meta_learning.store import MetaBundle
-from roots_kg.adaptation.task import Record, Task, read_records
+from roots_kg.adaptation.task import Record, Task, label_text, read_records
 from roots_kg.adaptation.tuning import TuneConfig
 from roots_kg.bundle import atomic_folder, is_bundle
 from roots_kg.config import from_mapping
@@ -34,6 +35,7 @@ from roots_kg.fusion.store import FusionBundle, load_fusion
 from roots_kg.graph import alignment
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
+from roots_kg.intervals import bootstrap, percentiles
 from roots_kg.model_store import KIND, ModelSettings, SavedModel, adapted_head, write_model
 from roots_kg.registry import get_head
 from roots_kg.weights import PRETRAINED
@@ -43,6 +45,8 @@ __all__ = ["AdaptReport", "EvaluationReport", "RootsModel"]
 TEXTS_AT_A_TIME = 256
 
 Progress = Callable[[int], None]
+
+_LEFT_OUT = ("leave_one_out", "left_out")
 
 KnowledgeSource = str | Path | GraphBundle
 """A graph with its vectors, or the folder that holds them."""
@@ -71,11 +75,16 @@ class EvaluationReport:
         metrics: by name.
         n: how many examples.
         seconds: wall-clock seconds.
+        diagnostics: what else the head tells, such as its calibration error; see `Head.diagnostics`.
+        intervals: the ends of the 95% interval of each metric over examples, by the bootstrap; none of
+            metrics that are costly to compute, such as BLEU.
     """
 
     metrics: dict[str, float]
     n: int
     seconds: float
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class RootsModel:
@@ -311,6 +320,10 @@ class RootsModel:
         if shots is not None and shots < 1:
             raise UsageError(f"--shots must be at least 1, found {shots}")
         head: Head = get_head(task.head)(task, self.layers.encoder.hidden_size, self.knowledge)
+        config = config or FewShotConfig()
+        if not head.single_label and (config.class_weight is not None or config.reject):
+            what = "weighs no classes" if config.class_weight is not None else "rejects no texts"
+            raise UsageError(f"the head {task.head!r} {what}", hint="leave that out for this task")
         support = [head.example(record) for record in examples]
         if shots is not None:
             support = head.sample(support, shots, seed)
@@ -324,12 +337,11 @@ class RootsModel:
             return encoded
 
         started = time.process_time()
-        config = config or FewShotConfig()
         told: dict[str, Any] = {}
         if meta is not None:
             meta.require(self.layers.encoder, head)
             config, head.module, told = meta.prepare(head, support, encode, config)
-        tuning_seconds = 0.0
+        tuning_seconds, tuned = 0.0, None
         if tune is not None:
             begun = time.process_time()
             tuned = tuning.tune(self.layers, head, support, config, tune, progress)
@@ -338,11 +350,54 @@ class RootsModel:
                 self.layers.encoder = self._text_encoder("be tuned").with_adapter(tuned.adapter)
             tuning_seconds = time.process_time() - begun
         fit = {**head.fit(support, encode, config), **told}
+        if tuned is not None and tuned.objective is not None:
+            head.adopt(tuned.objective, tuned.calibration)
+            # what leaving out says of texts that the encoder was trained on says nothing
+            fit = {name: value for name, value in fit.items() if not name.startswith(_LEFT_OUT)}
         self.heads[task.name] = head.eval()
         seconds = {"encode": spent, "fit": time.process_time() - started - spent - tuning_seconds}
         if tune is not None:
             seconds["tune"] = tuning_seconds
         return AdaptReport(fit, seconds, tuple(support))
+
+    def add_class(
+        self,
+        label: str,
+        examples: Sequence[Record],
+        task: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        """Learn one more label of a task, from a few examples; what is computed for the others stays.
+
+        Args:
+            label: the new label.
+            examples: texts of it; a label that they state must be this one.
+            task: of which task, if the model has several.
+            name: what the label stands for, in words; by default the label itself.
+
+        Raises:
+            UsageError: if the model has no such task, or its head does not choose one label a text.
+            TaskError: if the label is there already, or the examples cannot be used.
+        """
+        head = self.head_of(task)
+        if not isinstance(head, ClassificationHead) or not head.single_label:
+            raise UsageError(
+                f"the head {head.task.head!r} does not choose one label a text, so none can be added"
+            )
+        for record in examples:
+            if record.fields.get("label", label) != label:
+                raise record.error(f"the label is {record.fields['label']!r}, and {label!r} is to be added")
+        known = head.task
+        stated = known.labels or {own: label_text(own) for own in head.labels}
+        words = label_text(label) if name is None else f"{label_text(label)}: {name}"
+        head.task = replace(known, labels={**stated, label: words})
+        try:
+            support = [Example(head.text(record), label, record) for record in examples]
+            head.add_class(label, support, partial(self.encode_for, head))
+        except TaskError:
+            head.task = known
+            raise
 
     @property
     def head(self) -> Head | None:
@@ -462,8 +517,11 @@ class RootsModel:
         started = time.perf_counter()
         read: list[Example] = [head.example(record) for record in records]
         predictions = self.predict([example.text for example in read], head.task.name, progress=progress)
-        metrics = head.judge(predictions, [example.target for example in read])
-        return EvaluationReport(metrics, len(read), time.perf_counter() - started)
+        targets = [example.target for example in read]
+        metrics, more = head.judge(predictions, targets), head.diagnostics(predictions, targets)
+        seconds = time.perf_counter() - started
+        intervals = _intervals(head, predictions, targets) if head.judges_fast and read else {}
+        return EvaluationReport(metrics, len(read), seconds, more, intervals)
 
     def encode_for(
         self,
@@ -562,6 +620,19 @@ def _load_graph(knowledge: KnowledgeSource | Sequence[KnowledgeSource] | None) -
 def _projected(graph: GraphBundle, onto: GraphBundle) -> GraphBundle:
     """Return a graph whose vectors are in the space of another's."""
     return graph if graph.space == onto.space else alignment.project(graph, onto)
+
+
+def _intervals(
+    head: Head, predictions: Sequence[Prediction], targets: Sequence[Any]
+) -> dict[str, tuple[float, float]]:
+    """Return the middle 95% of each metric when examples are drawn anew."""
+
+    def judge(positions: Sequence[int]) -> dict[str, float]:
+        return head.judge([predictions[at] for at in positions], [targets[at] for at in positions])
+
+    drawn = bootstrap(judge, range(len(targets)))
+    found = {name: percentiles(0.0, values) for name, values in drawn.items()}
+    return {name: (estimate.low, estimate.high) for name, estimate in found.items()}
 
 
 def _parts(texts: Sequence[Text], progress: Progress | None) -> Iterator[Sequence[Text]]:

@@ -8,14 +8,16 @@ vector is taken out of its prototype before the example is judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from roots_kg.errors import UsageError, nearest
 from roots_kg.fusion.augmentation import (
     Linked,
     augmented_loss,
@@ -24,7 +26,23 @@ from roots_kg.fusion.augmentation import (
 )
 from roots_kg.threads import one_thread
 
-__all__ = ["FewShotConfig", "LinearFit", "Trust", "choose_trust", "features", "fit_linear"]
+__all__ = [
+    "ClassWeight",
+    "Compared",
+    "FewShotConfig",
+    "Fits",
+    "LinearFit",
+    "Trust",
+    "choose_trust",
+    "class_weights",
+    "features",
+    "fit_linear",
+    "fit_sides",
+    "with_class",
+]
+
+ClassWeight = Mapping[str, float] | Literal["balanced"] | None
+"""How much each class counts in a fit: by label, 1 where nothing is said, or in inverse to its size."""
 
 
 ROUNDING = 1e-4
@@ -46,20 +64,30 @@ class FewShotConfig:
         regularisation: the weight of the squared distance from where the fit started.
         steps: the most steps of L-BFGS.
         name_weights: the candidates for how much label names count beside prototypes; the first wins ties.
+            Where no class has two examples, leaving one out tells nothing, and the largest is taken.
         knowledge_weights: the candidates for the graph's share in a cosine, from 0 to below 1; the text has
             the rest.
         augmentation: how virtual examples are made of those with knowledge, see
             `roots_kg.fusion.augmentation`.
+        class_weight: how much each class counts, for heads that choose one label a text.
+        reject: the share of texts that are in scope which a head may take for out of scope, where it chooses
+            one label a text; 0 takes none for that.
     """
 
     scale: float = 16.0
     regularisation: float = 0.5
     steps: int = 10
-    name_weights: tuple[float, ...] = (0.5, 0.25, 0.75, 0.0, 1.0)
+    name_weights: tuple[float, ...] = (0.5, 0.25, 0.75, 0.0, 1.0, 2.0)
     knowledge_weights: tuple[float, ...] = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8)
     augmentation: str = "none"
+    class_weight: ClassWeight = None
+    reject: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.reject < 1:
+            raise ValueError(f"reject is a share of at least 0 and below 1, found {self.reject}")
+        if isinstance(self.class_weight, Mapping) and not all(x > 0 for x in self.class_weight.values()):
+            raise ValueError("class_weight must hold numbers above 0")
         require_augmentation(self.augmentation)
         if not all(0 <= weight < 1 for weight in self.knowledge_weights) or 0 not in self.knowledge_weights:
             raise ValueError("knowledge_weights must hold 0, and only numbers from 0 to below 1")
@@ -86,6 +114,58 @@ class LinearFit:
 
     weight: Tensor
     bias: Tensor
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A support set as a fit compares it.
+
+    Args:
+        text: (B, a), centred vectors of the texts.
+        knowledge: (B, b), what the graph says of them, zero where it says nothing.
+        text_names: (N, a), of the label names.
+        knowledge_names: (N, b), of the label names.
+        labels: (B,), the numbers of their classes; or (B, N), 1 for each label that a text has.
+        common: (B,), the products of the texts' vectors with the centre that was taken away from them.
+    """
+
+    text: Tensor
+    knowledge: Tensor
+    text_names: Tensor
+    knowledge_names: Tensor
+    labels: Tensor
+    common: Tensor
+
+    def without(self, rows: Tensor) -> Compared:
+        """Return the same without some examples."""
+        kept = torch.ones(len(self.labels), dtype=torch.bool)
+        kept[rows] = False
+        names = (self.text_names, self.knowledge_names)
+        return Compared(self.text[kept], self.knowledge[kept], *names, self.labels[kept], self.common[kept])
+
+
+@dataclass(frozen=True)
+class Fits:
+    """A classifier of texts of which the graph says nothing, and one of the others.
+
+    Args:
+        text: for the text alone, W (N, a).
+        both: for text and knowledge side by side, W (N, a + b); None where knowledge is not trusted.
+        knowledge_weight: p, the graph's share in a cosine.
+    """
+
+    text: LinearFit
+    both: LinearFit | None = None
+    knowledge_weight: float = 0.0
+
+    def logits(self, text: Tensor, knowledge: Tensor, scale: float) -> Tensor:
+        """Return scale · (x Wᵀ + b), (B, N), of texts (B, a) and what the graph says of them, (B, b)."""
+        without = scale * (text @ self.text.weight.T + self.text.bias)
+        if self.both is None:
+            return without
+        inputs = features(text, knowledge, self.knowledge_weight)
+        linked = knowledge.any(dim=1, keepdim=True)
+        return torch.where(linked, scale * (inputs @ self.both.weight.T + self.both.bias), without)
 
 
 def centred(vectors: Tensor, centre: Tensor) -> Tensor:
@@ -118,8 +198,60 @@ def initial_weights(text: tuple[Tensor, Tensor], knowledge: tuple[Tensor, Tensor
 
 def class_means(vectors: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Return the mean of each class's vectors, (N, d), zero where a class has none."""
-    assignment = functional.one_hot(labels, num_classes).to(vectors)
-    return assignment.T @ vectors / assignment.sum(dim=0).clamp_min(1)[:, None]
+    sums = vectors.new_zeros(num_classes, vectors.shape[1]).index_add(0, labels, vectors)
+    counts = vectors.new_zeros(num_classes).index_add(0, labels, vectors.new_ones(len(labels)))
+    return sums / counts.clamp_min(1)[:, None]
+
+
+def class_weights(asked: ClassWeight, labels: Tensor, names: Sequence[str]) -> Tensor | None:
+    """Return how much each class counts, (N,), or None where all count the same.
+
+    Args:
+        asked: how; "balanced" is B / (N · examples of the class), and 1 for a class without examples.
+        labels: (B,), the numbers of the classes of the support set.
+        names: of the N classes.
+
+    Raises:
+        UsageError: if a weight is given to a class that there is not.
+    """
+    if asked is None:
+        return None
+    if asked == "balanced":
+        counts = torch.bincount(labels, minlength=len(names)).float()
+        balanced = len(labels) / ((counts > 0).sum() * counts.clamp_min(1))
+        return torch.where(counts > 0, balanced, 1.0)
+    weights = torch.ones(len(names))
+    for name, weight in asked.items():
+        if name not in names:
+            raise UsageError(f"a weight is given to the label {name!r}", hint=nearest(name, names))
+        weights[names.index(name)] = weight
+    return weights
+
+
+def fit_sides(
+    known: Compared, trust: Trust, text_only: Trust, config: FewShotConfig, weights: Tensor | None = None
+) -> Fits:
+    """Fit a classifier to texts alone, and, where knowledge is trusted, one to both sides.
+
+    Args:
+        known: the support set.
+        trust: what `choose_trust` chose.
+        text_only: what it chose for texts alone.
+        config: how.
+        weights: how much each class counts, (N,).
+    """
+    num_classes = len(known.text_names)
+    text_side = (class_means(known.text, known.labels, num_classes), known.text_names)
+    nothing = torch.zeros(num_classes, 0)
+    start = initial_weights(text_side, (nothing, nothing), text_only)
+    text = fit_linear(known.text, known.labels, start, config, weights=weights)
+    if not trust.knowledge_weight:
+        return Fits(text)
+    means = class_means(known.knowledge, known.labels, num_classes)
+    start = initial_weights(text_side, (means, known.knowledge_names), trust)
+    inputs = features(known.text, known.knowledge, trust.knowledge_weight)
+    both = fit_linear(inputs, known.labels, start, config, known.knowledge.shape[1], weights)
+    return Fits(text, both, trust.knowledge_weight)
 
 
 def choose_trust(
@@ -149,13 +281,15 @@ def choose_trust(
     Returns:
         The choice, and the best choice without knowledge (the same one where knowledge is not trusted).
     """
-    text_cosines = {w: _left_out_cosines(text, labels, text_names, w) for w in config.name_weights}
+    alone = len(set(labels.tolist())) == len(labels)
+    name_weights = (max(config.name_weights),) if alone else config.name_weights
+    text_cosines = {w: _left_out_cosines(text, labels, text_names, w) for w in name_weights}
     linked = bool(knowledge.any())
     knowledge_cosines = {
-        w: _left_out_cosines(knowledge, labels, knowledge_names, w) for w in config.name_weights if linked
+        w: _left_out_cosines(knowledge, labels, knowledge_names, w) for w in name_weights if linked
     }
     best: dict[bool, tuple[float, float, Tensor, float]] = {}
-    for name_weight in config.name_weights:
+    for name_weight in name_weights:
         for knowledge_weight in config.knowledge_weights if linked else (0.0,):
             cosines = (1 - knowledge_weight) * text_cosines[name_weight]
             if knowledge_weight:
@@ -175,8 +309,31 @@ def choose_trust(
     return choice, text_only
 
 
+def with_class(others: LinearFit, start: Tensor) -> LinearFit:
+    """Put one more class beside others, which stay as they are.
+
+    Its vector is what a fit would start from, as long as those of the others are in the mean (imprinting, Qi
+    et al. 2018, arXiv:1712.07136). Fitting it alone would let it take texts from the others, whose examples
+    are not there to hold it off.
+
+    Args:
+        others: the fit of N classes.
+        start: (1, d), as of `initial_weights`.
+
+    Returns:
+        The fit of N + 1 classes, the new one last.
+    """
+    weight = others.weight.norm(dim=1).mean() * functional.normalize(start, dim=1)
+    return LinearFit(torch.cat([others.weight, weight]), torch.cat([others.bias, others.bias.new_zeros(1)]))
+
+
 def fit_linear(
-    inputs: Tensor, labels: Tensor, start: Tensor, config: FewShotConfig, knowledge_size: int = 0
+    inputs: Tensor,
+    labels: Tensor,
+    start: Tensor,
+    config: FewShotConfig,
+    knowledge_size: int = 0,
+    weights: Tensor | None = None,
 ) -> LinearFit:
     """Fit a linear classifier by regularised L-BFGS, on one thread.
 
@@ -190,6 +347,8 @@ def fit_linear(
         start: W₀, (N, d).
         config: the scale, λ, the number of steps and the augmentation.
         knowledge_size: b, how many of the last features are knowledge; without any nothing is augmented.
+        weights: how much each class counts in the mean, (N,). The biases start at log(weights) / scale, where
+            they belong for texts that tell nothing: examples that are told apart well would not move them.
     """
     text, knowledge = (
         inputs[:, : inputs.shape[1] - knowledge_size],
@@ -199,23 +358,24 @@ def fit_linear(
     length = knowledge.norm(dim=1, keepdim=True)
 
     def plain(weight: Tensor, bias: Tensor) -> Tensor:
-        return functional.cross_entropy(config.scale * (inputs @ weight.T + bias), labels)
+        return functional.cross_entropy(config.scale * (inputs @ weight.T + bias), labels, weights)
 
     def loss(examples: Linked, weight: Tensor, bias: Tensor) -> Tensor:
         both = torch.cat([text, length * functional.normalize(examples.vectors, dim=1)], dim=1)
-        return functional.cross_entropy(config.scale * (both @ weight.T + bias), examples.targets)
+        return functional.cross_entropy(config.scale * (both @ weight.T + bias), examples.targets, weights)
 
     def augmented(weight: Tensor, bias: Tensor, virtual: Linked) -> Tensor:
         return augmented_loss(partial(loss, weight=weight, bias=bias), linked, virtual)
 
     with one_thread(), torch.enable_grad():
-        fitted = minimise(plain, start, config)
+        bias = start.new_zeros(len(start)) if weights is None else weights.log() / config.scale
+        fitted = minimise(plain, start, config, bias)
         augmentation = make_augmentation(config.augmentation)
         for _ in range(AUGMENTED_FITS if knowledge.any() else 0):
             virtual = augmentation.virtual(linked, partial(loss, weight=fitted.weight, bias=fitted.bias))
             if virtual is None:
                 break
-            fitted = minimise(partial(augmented, virtual=virtual), start, config)
+            fitted = minimise(partial(augmented, virtual=virtual), start, config, bias)
     return fitted
 
 
@@ -271,10 +431,12 @@ def sample_label_sets(label_sets: Sequence[Collection[str]], shots: int, seed: i
     return sorted(chosen)
 
 
-def minimise(loss: Callable[[Tensor, Tensor], Tensor], start: Tensor, config: FewShotConfig) -> LinearFit:
-    """Minimise the loss of weight and bias, held to `start`, (N, d)."""
+def minimise(
+    loss: Callable[[Tensor, Tensor], Tensor], start: Tensor, config: FewShotConfig, bias: Tensor | None = None
+) -> LinearFit:
+    """Minimise the loss of weight and bias, the weight held to `start`, (N, d), the bias from `bias` on."""
     weight = start.clone().requires_grad_()
-    bias = start.new_zeros(len(start)).requires_grad_()
+    bias = (start.new_zeros(len(start)) if bias is None else bias.clone()).requires_grad_()
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=config.steps, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

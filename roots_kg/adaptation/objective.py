@@ -70,6 +70,7 @@ class CosineObjective(Objective):
         centre: c, (f,).
         start: the w_j to start from, (N, f).
         scale: s.
+        weights: how much each class counts, (N,); None where all count the same.
     """
 
     learning_rate = 5e-3
@@ -82,13 +83,14 @@ class CosineObjective(Objective):
         centre: Tensor,
         start: Tensor,
         scale: float,
+        weights: Tensor | None = None,
     ) -> None:
         super().__init__(examples, asks)
-        self.vectors, self.centre, self.scale = vectors, centre, scale
+        self.vectors, self.centre, self.scale, self.weights = vectors, centre, scale, weights
         self.weight = nn.Parameter(start.clone())
 
     def forward(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
         """Return the mean cross-entropy; targets are the numbers of classes."""
         texts = few_shot.centred(self.vectors(encoded), self.centre)
         logits = self.scale * texts @ functional.normalize(self.weight, dim=1).T
-        return functional.cross_entropy(logits, torch.tensor(targets))
+        return functional.cross_entropy(logits, torch.tensor(targets), self.weights)

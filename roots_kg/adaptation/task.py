@@ -44,7 +44,9 @@ class Record:
         value = self.fields.get(key)
         if not isinstance(value, str):
             found = "missing" if key not in self.fields else f"{value!r}, not a text"
-            raise self.error(f"{key!r} is {found}")
+            plain = isinstance(value, (bool, int, float))
+            hint = f'put it in quotes to make it text: "{key}": "{json.dumps(value)}"' if plain else None
+            raise self.error(f"{key!r} is {found}", hint=hint)
         if not is_text(value):
             raise self.error(f"{key!r} holds half a surrogate pair, which is no character")
         return value

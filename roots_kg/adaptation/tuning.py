@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.heads.base import Example, Head
+from roots_kg.adaptation.objective import Objective
 from roots_kg.encoding.adapters import LowRankAdapter
 from roots_kg.encoding.interface import Encoder
 from roots_kg.encoding.text_encoder import TextEncoder
@@ -81,10 +82,14 @@ class Tuned:
     Args:
         adapter: of the encoder's trunk, or None if the encoder is better left as it is.
         told: plain data that tells a person what was found.
+        objective: what was minimised, as it stands at the end; None without an adapter.
+        calibration: what the head made of the examples that were held out; see `Head.calibrate`.
     """
 
     adapter: LowRankAdapter | None
     told: dict[str, Any]
+    objective: Objective | None = None
+    calibration: Any = None
 
 
 def tune(
@@ -135,15 +140,18 @@ def _tune(
     judged = [support[index] for index in sorted(held)]
     metric = next(iter(head.task.metrics or head.default_metrics))
 
-    def judge() -> tuple[float, float]:
-        """Return the first metric on the examples that are held out, and minus the loss."""
+    def judge(training: _Training | None = None) -> tuple[float, float, Any]:
+        """Return the first metric on the examples that are held out, minus the loss, and a calibration."""
         encode = _encode(layers, head)
         head.fit(learned, encode, config)
+        if training is not None:
+            head.adopt(training.objective, None)
         encoded = encode([example.text for example in judged], read=head.reads_texts)
         targets = [example.target for example in judged]
         with torch.no_grad():
             found = head.judge(head.decode(encoded), targets)[metric]
-            return found, -_finite(head.loss(encoded, targets), head)
+            calibration = head.calibrate(encoded, targets, config)
+            return found, -_finite(head.loss(encoded, targets), head), calibration
 
     before = best = judge()
     training = _Training(layers, head, encoder, learned, config, tuning)
@@ -154,10 +162,10 @@ def _tune(
             progress(done, 2 * training.passes)
         if done % look_every == 0 or done == training.passes:
             with training.settled():
-                found = judge()
-            if found > best:
+                found = judge(training)
+            if found[:2] > best[:2]:
                 best, passes = found, done
-    adapter = None
+    adapter = objective = None
     if passes:
         final = _Training(layers, head, encoder, support, config, tuning)
         wanted = math.ceil(passes / training.passes * final.passes)
@@ -165,7 +173,7 @@ def _tune(
             final.run_pass()
             if progress is not None:
                 progress(training.passes + done, training.passes + wanted)
-        adapter = final.adapter.requires_grad_(False).eval()
+        adapter, objective = final.adapter.requires_grad_(False).eval(), final.objective
     told = {
         "tuned": adapter is not None,
         "held_out": len(judged),
@@ -173,7 +181,7 @@ def _tune(
         f"held_out_{metric}_before": before[0],
         f"held_out_{metric}": best[0],
     }
-    return Tuned(adapter, told)
+    return Tuned(adapter, told, objective, best[2])
 
 
 class _Training:
@@ -187,7 +195,7 @@ class _Training:
         config: how the head is fitted.
         tuning: how the encoder is tuned.
 
-    `passes` is how many there are at most.
+    `passes` is how many there are at most, `objective` what is minimised.
     """
 
     def __init__(
@@ -207,18 +215,18 @@ class _Training:
         self._draw = random.Random(tuning.seed)
         trunk: Transformer = encoder.encoder.trunk
         self.adapter = LowRankAdapter(trunk, tuning.rank, 0).requires_grad_(True).train()
-        self._objective = head.objective(examples, encode)
-        count = len(self._objective.examples)
+        self.objective = head.objective(examples, encode)
+        count = len(self.objective.examples)
         self._size = min(tuning.batch_size, max(SMALLEST_BATCH, count // BATCHES_A_PASS))
         batches = math.ceil(count / self._size)
         self.passes = max(tuning.passes, math.ceil(tuning.steps / batches))
         self._dropout = tuning.dropout
-        own = [parameter for parameter in self._objective.parameters() if parameter.requires_grad]
+        own = [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
         groups: list[dict[str, Any]] = [
             {"params": list(self.adapter.parameters()), "lr": tuning.learning_rate}
         ]
         if own:
-            groups.append({"params": own, "lr": self._objective.learning_rate})
+            groups.append({"params": own, "lr": self.objective.learning_rate})
         self._optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         total = self.passes * batches
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -232,7 +240,7 @@ class _Training:
             self._layers.encoder = self._encoder.with_adapter(self.adapter)
             for batch in self._batches():
                 encoded = self._seen([text for text, _ in batch])
-                loss = self._objective(encoded, [target for _, target in batch])
+                loss = self.objective(encoded, [target for _, target in batch])
                 _finite(loss, self._head)
                 self._optimizer.zero_grad()
                 if loss.requires_grad:
@@ -255,12 +263,12 @@ class _Training:
         self.adapter.train()
 
     def _seen(self, texts: Sequence[Text]) -> EncodedTexts:
-        encoded: EncodedTexts = self._layers(texts, **self._objective.asks)
+        encoded: EncodedTexts = self._layers(texts, **self.objective.asks)
         return self._head.seen(encoded)
 
     def _batches(self) -> Iterator[list[tuple[Text, Any]]]:
         """Yield all examples in batches of texts of similar length."""
-        examples = self._draw.sample(self._objective.examples, len(self._objective.examples))
+        examples = self._draw.sample(self.objective.examples, len(self.objective.examples))
         pool, batches = POOL * self._size, []
         for begin in range(0, len(examples), pool):
             part = sorted(examples[begin : begin + pool], key=lambda example: _length(example[0]))

@@ -9,6 +9,7 @@ import typer
 
 from roots_kg.cli import (
     adapt,
+    add_class,
     evaluate,
     export,
     generate,
@@ -36,6 +37,7 @@ app.command("init")(init.init)
 app.add_typer(kg.app, name="kg")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.command("adapt")(adapt.adapt)
+app.command("add-class")(add_class.add_class)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)

@@ -15,8 +15,10 @@ from roots_kg.errors import UsageError
 from roots_kg.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
+    from roots_kg.adaptation.few_shot import ClassWeight
     from roots_kg.adaptation.heads.base import Example, Head
     from roots_kg.adaptation.task import Task
     from roots_kg.encoding.text_encoder import Precision
@@ -84,6 +86,22 @@ def adapt(
             help="Virtual knowledge to train with: none, noise, mix, fgm, generator or counterfactual.",
         ),
     ] = "none",
+    class_weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=NUMBER",
+            help="How much a label counts in the fit, 1 where nothing is said; or `balanced`.",
+        ),
+    ] = None,
+    reject: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0.0,
+            max=0.99,
+            help="Reject texts that are out of scope; of those in scope, about this share is lost.",
+        ),
+    ] = 0.0,
     misspelt: Annotated[
         bool, typer.Option("--misspelt", help="Look for misspelt names where a text mentions nothing.")
     ] = False,
@@ -105,7 +123,8 @@ def adapt(
     out = out or add_to
     if out is None:
         raise typer.BadParameter("name the folder to write", param_hint="--out")
-    config = FewShotConfig(augmentation=augmentation)
+    weights = _class_weight(class_weight or ())
+    config = FewShotConfig(augmentation=augmentation, class_weight=weights, reject=reject)
     ensure_replaceable(out, kind=KIND)
     learned = load_meta(meta) if meta is not None else None
     folder = Workspace.find().task_folder(task)
@@ -123,6 +142,7 @@ def adapt(
             chosen, shots=shots, seed=seed, config=config, tune=tune, meta=learned, progress=advance
         )
     _warn_of_test_texts(chosen, model.head_of(chosen.name), report.support)
+    _warn_of_labels(report.fit, report.support)
     model.save_pretrained(out)
     if as_json:
         print_json({"metrics": report.fit, "seconds": report.seconds, "out": out, "seed": seed})
@@ -132,6 +152,27 @@ def adapt(
         {**report.fit, **{f"{k} cpu seconds": v for k, v in report.seconds.items()}},
     )
     print(f"The model is in {out}")
+
+
+def _class_weight(given: Sequence[str]) -> ClassWeight:
+    """Read `balanced`, or LABEL=NUMBER any number of times."""
+    if not given:
+        return None
+    if list(given) == ["balanced"]:
+        return "balanced"
+    weights: dict[str, float] = {}
+    for item in given:
+        label, equals, number = item.rpartition("=")
+        try:
+            weights[label] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not 0 < weights[label] < float("inf"):
+            raise typer.BadParameter(
+                f"{item!r} is not LABEL=NUMBER with a number above 0, nor `balanced` alone",
+                param_hint="--class-weight",
+            )
+    return weights
 
 
 def _saved(path: Path, refused: Sequence[str]) -> RootsModel:
@@ -184,6 +225,28 @@ def _warn_of_test_texts(task: Task, head: Head, support: Sequence[Example]) -> N
         print(
             f"warning: {shared:,} of the {len(support):,} examples to learn from have a text that is also in "
             f"{task.test}; judged by that file, the model will look better than it is",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_labels(fit: Mapping[str, Any], support: Sequence[Example]) -> None:
+    """Say how many examples contradict each other, where one does, and how many labels have none."""
+    if fit.get("contradictory_examples"):
+        seen: dict[Any, Example] = {}
+        for example in support:
+            other = seen.setdefault(example.text, example)
+            if other.target != example.target:
+                break
+        print(
+            f"warning: {fit['contradictory_examples']:,} examples have the text of another and another "
+            f"label, first {example.record.path}:{example.record.line} ({example.target!r}) and line "
+            f"{other.record.line} ({other.target!r})",
+            file=sys.stderr,
+        )
+    if fit.get("labels_without_examples"):
+        print(
+            f"warning: {fit['labels_without_examples']:,} of the {fit['labels']:,} labels have no example; "
+            "they are known by their names alone",
             file=sys.stderr,
         )
 

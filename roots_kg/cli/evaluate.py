@@ -45,6 +45,23 @@ def evaluate(
     with progress_bar("texts", len(records)) as advance:
         report = loaded.evaluate(records, task, progress=advance)
     if as_json:
-        print_json({"metrics": report.metrics, "n": report.n, "seconds": {"wall": report.seconds}})
+        seconds = {"wall": report.seconds}
+        print_json(
+            {
+                "metrics": report.metrics,
+                "intervals": report.intervals,
+                "diagnostics": report.diagnostics,
+                "n": report.n,
+                "seconds": seconds,
+            }
+        )
         return
-    figures(f"{test}: {report.n:,} examples, {report.seconds:.1f} s", report.metrics)
+    shown = {
+        name: f"{value:.4f}" + (f"  [{low:.4f}, {high:.4f}]" if low < high else "")
+        for name, value in report.metrics.items()
+        for low, high in [report.intervals.get(name, (value, value))]
+    }
+    figures(
+        f"{test}: {report.n:,} examples, {report.seconds:.1f} s  [95% intervals over examples]",
+        {**shown, **report.diagnostics},
+    )

@@ -104,6 +104,8 @@ def _progress() -> Progress:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
+    if isinstance(value, list) and value and all(isinstance(item, float) for item in value):
+        return " to ".join(f"{item:.4f}" for item in value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

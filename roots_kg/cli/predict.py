@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from roots_kg.fusion.encoder import Text
 
 SHOWN, SHOWN_TOKENS = 5, 40
+_OUT_OF_SCOPE = "(out of scope)"
 
 
 def predict(
@@ -118,6 +119,8 @@ def _rows(inputs: Sequence[Text], predictions: Sequence[Prediction]) -> list[dic
             "prediction": found.value,
             "probability": found.probability,
             "ranked": found.ranked,
+            "in_scope": found.in_scope,
+            "scope": found.scope,
         }
         rows.append({**row, "parts": found.parts} if found.parts else row)
     return rows
@@ -138,7 +141,7 @@ def _show_predictions(
     for head in heads:
         columns += ["prediction" if len(heads) == 1 else head.task.name, "probability"]
         for row, found in zip(rows, predicted[head.task.name], strict=True):
-            row += [head.display(found.value), found.probability]
+            row += [head.display(found.value) if found.in_scope else _OUT_OF_SCOPE, found.probability]
     shown = [[*row, plain_text(text)] for row, text in zip(rows, inputs, strict=True)]
     table("", [*columns, "text"], shown)
 

@@ -13,12 +13,12 @@ from typing import Protocol
 import numpy as np
 
 from roots_kg.adaptation.heads.base import Head, Prediction
-from roots_kg.evaluation.intervals import Estimate, over_draws, wilson
 from roots_kg.evaluation.remembering import rows
 from roots_kg.explain import MEASURED
 from roots_kg.fusion.encoder import EncodedTexts, Text
 from roots_kg.graph.retrieval import Subgraph
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.intervals import Estimate, over_draws, wilson
 
 __all__ = ["DELETIONS", "Deleted", "DeletionCheck", "Deletions", "check_deletions"]
 

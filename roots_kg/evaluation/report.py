@@ -22,10 +22,10 @@ from roots_kg.evaluation.conditions import (
     Conditions,
 )
 from roots_kg.evaluation.deletion import DELETIONS, DeletionCheck, check_deletions
-from roots_kg.evaluation.intervals import CONFIDENCE, RESAMPLES
 from roots_kg.evaluation.leakage import LeakageAudit, audit, labelled, shared_entities
 from roots_kg.evaluation.trials import Estimates, Trial, difference, estimate
 from roots_kg.evaluation.verdict import Outcome, outcome, verdict
+from roots_kg.intervals import CONFIDENCE, RESAMPLES
 from roots_kg.model import RootsModel
 
 __all__ = ["PARTS", "ConditionResult", "EntitySplit", "KnowledgeReport", "knowledge_report", "work"]

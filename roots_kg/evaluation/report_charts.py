@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roots_kg.evaluation.intervals import Estimate
+from roots_kg.intervals import Estimate
 
 __all__ = ["Bar", "bars"]
 

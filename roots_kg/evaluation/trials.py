@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roots_kg.adaptation.heads.base import Head, Prediction
-from roots_kg.evaluation.intervals import Estimate, bootstrap, over_draws, percentiles
+from roots_kg.intervals import Estimate, bootstrap, over_draws, percentiles
 
 __all__ = ["Estimates", "Trial", "difference", "estimate"]
 

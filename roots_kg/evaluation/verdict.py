@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from roots_kg.evaluation.intervals import Estimate
+from roots_kg.intervals import Estimate
 
 __all__ = ["Outcome", "number", "outcome", "points", "verdict"]
 

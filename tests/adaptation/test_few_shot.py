@@ -105,7 +105,7 @@ def test_label_names_are_trusted_where_they_say_what_the_class_is_and_not_where_
     no_names = torch.zeros(CLASSES, SIZE)
     good, _ = choose_trust(text, nothing, labels, centres, no_names, FewShotConfig())
     misleading, _ = choose_trust(text, nothing, labels, centres.roll(1, dims=0), no_names, FewShotConfig())
-    assert good.name_weight == 1.0
+    assert good.name_weight == 2.0
     assert misleading.name_weight == 0.0
     assert good.accuracy > misleading.accuracy
 

@@ -19,6 +19,7 @@ VERBS = [
     ("kg", "remove"),
     ("tokenizer", "train"),
     ("adapt",),
+    ("add-class",),
     ("evaluate",),
     ("predict",),
     ("report",),

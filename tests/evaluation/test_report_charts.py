@@ -1,8 +1,8 @@
 import re
 from xml.etree import ElementTree
 
-from roots_kg.evaluation.intervals import Estimate
 from roots_kg.evaluation.report_charts import Bar, bars
+from roots_kg.intervals import Estimate
 
 ROWS = [
     Bar("graph", Estimate(0.8, 0.7, 1.2), "0.8 [0.7, 1.2]", "graph"),

@@ -1,7 +1,7 @@
 import pytest
 
-from roots_kg.evaluation.intervals import Estimate
 from roots_kg.evaluation.verdict import number, outcome, points, verdict
+from roots_kg.intervals import Estimate
 
 UP, FLAT, DOWN = Estimate(0.123, 0.1, 0.15), Estimate(0.01, -0.02, 0.04), Estimate(-0.05, -0.08, -0.02)
 

@@ -70,6 +70,8 @@ class Prediction:
         evidence: triples that may have led to it, most weighty first, with their weights.
         inferred: triples that led to it and are not in the graph: head, relation and tail ids, and weights.
         parts: of a head that makes several decisions, each with its own probability.
+        in_scope: whether the text is one that the head was adapted to; always, unless it was told to reject.
+        scope: how much the text is like those, to be compared between texts; 0 of a head that cannot tell.
     """
 
     value: Any
@@ -78,6 +80,8 @@ class Prediction:
     evidence: tuple[tuple[int, float], ...] = field(default=())
     inferred: tuple[tuple[int, int, int, float], ...] = field(default=())
     parts: tuple[Part, ...] = field(default=())
+    in_scope: bool = True
+    scope: float = 0.0
 
 
 class Head(nn.Module, ABC):
@@ -116,6 +120,12 @@ class Head(nn.Module, ABC):
 
     exclusive: ClassVar[bool] = True
     """Whether answers exclude each other, so that the probabilities of several add up to at most 1."""
+
+    single_label: ClassVar[bool] = False
+    """Whether the head chooses one of its labels for a text, can weigh them, reject, and learn one more."""
+
+    judges_fast: ClassVar[bool] = True
+    """Whether metrics can be computed hundreds of times over, to find their intervals."""
 
     default_metrics: ClassVar[tuple[str, ...]]
     """The metrics reported when the task names none."""
@@ -215,6 +225,22 @@ class Head(nn.Module, ABC):
             encode: texts to layers 1 and 2, as yet untuned.
         """
         return HeadObjective(self, [(example.text, example.target) for example in support])
+
+    def calibrate(self, encoded: EncodedTexts, targets: Sequence[Any], config: FewShotConfig) -> Any:
+        """Return what texts that were not learned from tell of how sure the head may be, for `adopt`."""
+        return None
+
+    def adopt(self, objective: Objective, calibration: Any) -> None:
+        """Take what was found while the encoder was tuned; the head has been fitted with that encoder.
+
+        Args:
+            objective: what was minimised, with the parameters that were trained beside the encoder's.
+            calibration: what `calibrate` returned for examples that were held out.
+        """
+
+    def diagnostics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
+        """Return what is worth knowing of predictions beside the metrics, by name."""
+        return {}
 
     def value_of(self, target: Any) -> Any:
         """Return what `Prediction.value` is if a target is met; None where no single answer stands for it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -11,13 +11,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from roots_kg.adaptation import few_shot, sample_tasks
-from roots_kg.adaptation.few_shot import FewShotConfig, LinearFit
+from roots_kg.adaptation.calibration import (
+    Calibration,
+    calibrate,
+    calibration_error,
+    folds,
+    scope_auroc,
+    scope_scores,
+)
+from roots_kg.adaptation.few_shot import Compared, FewShotConfig, Fits, LinearFit
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
 from roots_kg.adaptation.objective import CosineObjective, Objective
 from roots_kg.adaptation.pair_features import pair_size, pair_vectors
 from roots_kg.adaptation.task import Record, Task
+from roots_kg.config import from_mapping, to_mapping
 from roots_kg.errors import TaskError, nearest
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, MarkedText, Text
+from roots_kg.intervals import wilson
 from roots_kg.metrics import CLASSIFICATION, classification_metrics
 from roots_kg.threads import one_thread
 
@@ -32,12 +42,14 @@ class ClassificationHead(Head):
     The centre is the mean of the support set. Of pairs of texts, x is what they are to each other, see
     `roots_kg.adaptation.pair_features`; what labels are called says nothing about that. A text in which
     nothing is linked is classified by weights that were fitted to the text features alone, and so exactly as
-    it would be without a graph. See `roots_kg.adaptation.few_shot` for how weights are fitted.
+    it would be without a graph. See `roots_kg.adaptation.few_shot` for how weights are fitted, and
+    `roots_kg.adaptation.calibration` for how sure they are.
     """
 
     default_metrics = ("accuracy", "f1_macro")
     metric_names: ClassVar[tuple[str, ...]] = CLASSIFICATION
     compares_features = True
+    single_label = True
     sample_task = sample_tasks.CLASSIFICATION
 
     weight: Tensor
@@ -56,6 +68,8 @@ class ClassificationHead(Head):
         self.scale = float(settings.get("scale", 1.0))
         self.name_weight = float(settings.get("name_weight", 0.0))
         self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
+        self.calibration = from_mapping(Calibration, settings.get("calibration", {}))
+        self._class_weights: Tensor | None = None  # of the last fit, for tuning the encoder
         self.register_buffer("weight", torch.zeros(len(self.labels), self.vector_size + self.knowledge_size))
         self.register_buffer("bias", torch.zeros(len(self.labels)))
         self.register_buffer("text_weight", torch.zeros(len(self.labels), self.vector_size))
@@ -97,6 +111,7 @@ class ClassificationHead(Head):
             "scale": self.scale,
             "name_weight": self.name_weight,
             "knowledge_weight": self.knowledge_weight,
+            "calibration": to_mapping(self.calibration),
         }
 
     def text(self, record: Record) -> Text:
@@ -109,7 +124,7 @@ class ClassificationHead(Head):
         return text
 
     def example(self, record: Record) -> Example:
-        """Read {"text", "label"}, or {"text", "text_pair", "label"}."""
+        """Read {"text", "label"}, or {"text", "text_pair", "label"}; a label of null is out of scope."""
         return Example(self.text(record), self._label(record), record)
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
@@ -119,6 +134,12 @@ class ClassificationHead(Head):
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
         """Choose the trust in names and knowledge, then fit the weights."""
+        for example in support:
+            if example.target is None:
+                raise example.record.error(
+                    "the label is null, which stands for out of scope and cannot be learned from",
+                    hint="leave the line out; what to reject is found from the examples of the labels",
+                )
         present = sorted({example.target for example in support})
         self.labels = self.labels or present
         if len(present) < 2:
@@ -127,50 +148,74 @@ class ClassificationHead(Head):
                 path=support[0].record.path,
                 hint="classification needs at least two",
             )
-        sides = self._read_support(support, encode)
-        labels = torch.tensor([self.labels.index(example.target) for example in support])
+        numbers = torch.tensor([self.labels.index(example.target) for example in support])
+        known = self._read_support(support, encode, numbers)
         with one_thread():
-            text, knowledge, text_names, knowledge_names = sides
             trust, text_only = few_shot.choose_trust(
-                text,
-                knowledge,
-                labels,
-                text_names,
-                knowledge_names,
+                known.text,
+                known.knowledge,
+                known.labels,
+                known.text_names,
+                known.knowledge_names,
                 replace(config, name_weights=(0.0,)) if self.pairs else config,
             )
-            text_side = (few_shot.class_means(text, labels, len(self.labels)), text_names)
-            nothing = torch.zeros(len(self.labels), 0)
-            start = few_shot.initial_weights(text_side, (nothing, nothing), text_only)
-            fitted = few_shot.fit_linear(text, labels, start, config)
-            self._keep_text_only(fitted)
-            if trust.knowledge_weight:
-                means = few_shot.class_means(knowledge, labels, len(self.labels))
-                start = few_shot.initial_weights(text_side, (means, knowledge_names), trust)
-                inputs = few_shot.features(text, knowledge, trust.knowledge_weight)
-                fitted = few_shot.fit_linear(inputs, labels, start, config, self.knowledge_size)
-                self.weight, self.bias = fitted.weight, fitted.bias
-        self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
-        self.name_weight = text_only.name_weight
+            weights = few_shot.class_weights(config.class_weight, known.labels, self.labels)
+
+            def fit(part: Compared) -> Fits:
+                return few_shot.fit_sides(part, trust, text_only, config, weights)
+
+            self._keep(fit(known))
+            left_out = torch.cat(list(folds(numbers)))
+            logits, labels = _left_out(known, fit, config.scale), numbers[left_out]
+        self.scale, self.name_weight, self._class_weights = config.scale, text_only.name_weight, weights
+        self.calibration = calibrate(logits, labels, config.scale * known.common[left_out], config.reject)
+        right = wilson(int((logits.argmax(dim=1) == labels).sum()), len(labels))
         return {
             "examples": len(support),
             "labels": len(self.labels),
+            "labels_without_examples": len(self.labels) - len(present),
+            "contradictory_examples": _contradictory(support),
             "name_weight": trust.name_weight,
             "knowledge_weight": trust.knowledge_weight,
             "leave_one_out_accuracy": trust.accuracy,
             "leave_one_out_accuracy_text_only": text_only.accuracy,
+            "left_out": len(labels),
+            "left_out_accuracy": right.value,
+            "left_out_accuracy_95%": [right.low, right.high],
+            "temperature": self.calibration.temperature,
         }
+
+    def calibrate(self, encoded: EncodedTexts, targets: Sequence[Any], config: FewShotConfig) -> Calibration:
+        """Return how to read logits, judging by texts that were not learned from."""
+        labels = torch.tensor([self.labels.index(target) for target in targets])
+        with torch.no_grad():
+            logits, common = self._scores(encoded)
+            return calibrate(logits, labels, common, config.reject)
+
+    def adopt(self, objective: Objective, calibration: Any) -> None:
+        """Take the vectors of classes that were trained with the encoder, for texts without knowledge."""
+        if isinstance(objective, CosineObjective):
+            weight = functional.normalize(objective.weight.detach(), dim=1)
+            own = LinearFit(weight, torch.zeros(len(weight)))
+            both = LinearFit(self.weight, self.bias) if self.knowledge_weight else None
+            self._keep(Fits(own, both, self.knowledge_weight))
+        self.calibration = calibration or self.calibration
 
     def forward(self, encoded: EncodedTexts) -> Tensor:
         """Return logits, (B, N)."""
-        text = few_shot.centred(self.vectors(encoded), self.centre)
-        without = self.scale * (text @ self.text_weight.T + self.text_bias)
-        if not self.knowledge_weight:
-            return without
-        knowledge = self.knowledge_vectors(encoded)
-        inputs = few_shot.features(text, knowledge, self.knowledge_weight)
-        linked = knowledge.any(dim=1, keepdim=True)
-        return torch.where(linked, self.scale * (inputs @ self.weight.T + self.bias), without)
+        return self._scores(encoded)[0] / self.calibration.temperature
+
+    def _scores(self, encoded: EncodedTexts) -> tuple[Tensor, Tensor]:
+        """Return logits, (B, N), and what is added for all classes to tell the scope, (B,)."""
+        fits = Fits(LinearFit(self.text_weight, self.text_bias))
+        if self.knowledge_weight:
+            fits = replace(
+                fits, both=LinearFit(self.weight, self.bias), knowledge_weight=self.knowledge_weight
+            )
+        vectors = self.vectors(encoded)
+        text = few_shot.centred(vectors, self.centre)
+        logits = fits.logits(text, self.knowledge_vectors(encoded), self.scale)
+        return logits, self.scale * (vectors @ self.centre)
 
     def objective(self, support: Sequence[Example], encode: Encode) -> Objective:
         """Return the loss of cosines with a vector a class, names as examples too where they are trusted.
@@ -187,7 +232,9 @@ class ClassificationHead(Head):
             start = start + self.name_weight * few_shot.centred(self.vectors(encode(names)), self.centre)
             examples += [(name, number) for number, name in enumerate(names)]
         asks = {**self.asks, "fuse": False}
-        return CosineObjective(examples, asks, self.vectors, self.centre, start, self.scale)
+        return CosineObjective(
+            examples, asks, self.vectors, self.centre, start, self.scale, self._class_weights
+        )
 
     def loss(self, encoded: EncodedTexts, targets: Sequence[Any]) -> Tensor:
         """Return the mean cross-entropy; targets are labels."""
@@ -195,15 +242,23 @@ class ClassificationHead(Head):
         return functional.cross_entropy(self(encoded), labels)
 
     def decode(self, encoded: EncodedTexts) -> list[Prediction]:
-        """Return the most probable label of each text, with the triples its tokens attended to."""
-        probabilities = self(encoded).softmax(dim=1)
+        """Return the most probable label of each text, with the triples its tokens attended to.
+
+        A text that is out of scope has its nearest label, and says so; that is never so where nothing is
+        rejected.
+        """
+        logits, common = (part / self.calibration.temperature for part in self._scores(encoded))
+        probabilities, scores = logits.softmax(dim=1), scope_scores(logits, common).tolist()
+        threshold = self.calibration.threshold
         best, order = probabilities.topk(min(RANKED, len(self.labels)), dim=1)
         predictions = []
         for index, (values, positions) in enumerate(zip(best.tolist(), order.tolist(), strict=True)):
             ranked = tuple(
                 (self.labels[position], value) for position, value in zip(positions, values, strict=True)
             )
-            predictions.append(Prediction(*ranked[0], ranked, self._evidence(encoded, index, positions[0])))
+            evidence, score = self._evidence(encoded, index, positions[0]), scores[index]
+            inside = threshold is None or score >= threshold
+            predictions.append(Prediction(*ranked[0], ranked, evidence, in_scope=inside, scope=score))
         return predictions
 
     def support_of(self, encoded: EncodedTexts, value: str) -> list[float]:
@@ -212,25 +267,77 @@ class ClassificationHead(Head):
         return probabilities
 
     def metrics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
-        """Return accuracy, and precision, recall and F1 over labels (macro) and over examples (micro)."""
-        number = {label: index for index, label in enumerate(self.labels)}
-        predicted = [number[prediction.value] for prediction in predictions]
-        return classification_metrics(predicted, [number[target] for target in targets], len(self.labels))
+        """Return accuracy, and precision, recall and F1 over labels (macro) and over examples (micro).
 
-    def _label(self, record: Record) -> str:
+        To be out of scope counts as one more label, which is the right one where the target is None.
+        """
+        number: dict[str | None, int] = {label: index for index, label in enumerate([*self.labels, None])}
+        predicted = [number[found.value if found.in_scope else None] for found in predictions]
+        return classification_metrics(predicted, [number[target] for target in targets], len(number))
+
+    def diagnostics(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> dict[str, float]:
+        """Return the calibration error, and how well texts that are out of scope are told by their score."""
+        pairs = list(zip(predictions, targets, strict=True))
+        inside = [(found, target) for found, target in pairs if target is not None]
+        outside = [found.scope for found, target in pairs if target is None]
+        error = calibration_error(
+            [found.probability for found, _ in inside], [found.value == target for found, target in inside]
+        )
+        told = {"calibration_error": error}
+        if inside and outside:
+            told["out_of_scope_auroc"] = scope_auroc([found.scope for found, _ in inside], outside)
+            told["out_of_scope"] = len(outside)
+        return told
+
+    def add_class(self, label: str, examples: Sequence[Example], encode: Encode) -> None:
+        """Learn one more label; the vectors of the others stay as they are, bit for bit.
+
+        Args:
+            label: the new label.
+            examples: of it.
+            encode: texts to layers 1 and 2.
+
+        Raises:
+            TaskError: if there is no example, if there is such a label already, or if the head has none yet.
+        """
+        if label in self.labels:
+            raise TaskError(f"the label {label!r} is there already", hint="adapt anew to learn more of it")
+        if not self.labels or not examples:
+            missing = f"example of {label!r}" if self.labels else "label that it could come beside"
+            raise TaskError(f"there is no {missing}")
+        texts, names = encode([example.text for example in examples]), encode([self.name_text(label)])
+        with one_thread():
+            text = few_shot.centred(self.vectors(texts), self.centre)
+            name = torch.zeros(1, self.vector_size)
+            if not self.pairs:
+                name = few_shot.centred(self.vectors(names), self.centre)
+            sides = (text.mean(dim=0, keepdim=True), name)
+            nothing = (torch.zeros(1, 0), torch.zeros(1, 0))
+            trust = few_shot.Trust(self.name_weight, 0.0, 0.0)
+            start = few_shot.initial_weights(sides, nothing, trust)
+            new = few_shot.with_class(LinearFit(self.text_weight, self.text_bias), start)
+            both = LinearFit(self.weight, self.bias)
+            if self.knowledge_weight:
+                knowledge = self.knowledge_vectors(texts).mean(dim=0, keepdim=True)
+                trust = replace(trust, knowledge_weight=self.knowledge_weight)
+                start = few_shot.initial_weights(sides, (knowledge, self.knowledge_vectors(names)), trust)
+                both = few_shot.with_class(both, start)
+        self.labels = [*self.labels, label]
+        self._keep(Fits(new, both if self.knowledge_weight else None, self.knowledge_weight))
+
+    def _label(self, record: Record) -> str | None:
+        """Read "label"; null stands for out of scope, which can be judged, though not learned from."""
+        if record.fields.get("label", "") is None:
+            return None
         label = record.text("label")
         if self.labels and label not in self.labels:
             raise record.error(f"unknown label {label!r}", hint=nearest(label, self.labels))
         return label
 
-    def _read_support(
-        self, support: Sequence[Example], encode: Encode
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _read_support(self, support: Sequence[Example], encode: Encode, labels: Tensor) -> Compared:
         """Find out whether texts are pairs and what they have in common; return what a fit compares.
 
-        Returns:
-            The vectors of the texts, (B, f), centred, and what the graph says of them, (B, k); then the same
-            of the label names, (N, f) and (N, k). Of pairs of texts a name says nothing.
+        Of pairs of texts a name says nothing. The labels are those of the texts, as `Compared` has them.
 
         Raises:
             TaskError: if some texts are pairs and some are not.
@@ -245,13 +352,18 @@ class ClassificationHead(Head):
             if not self.pairs:
                 text_names = few_shot.centred(self.vectors(names), self.centre)
             text = few_shot.centred(vectors, self.centre)
-            return text, knowledge, text_names, self.knowledge_vectors(names)
+            names_knowledge, common = self.knowledge_vectors(names), vectors @ self.centre
+            return Compared(text, knowledge, text_names, names_knowledge, labels, common)
 
-    def _keep_text_only(self, fitted: LinearFit) -> None:
-        """Take weights that were fitted to texts alone, also for texts of which the graph says something."""
-        self.text_weight, self.text_bias = fitted.weight, fitted.bias
+    def _keep(self, fits: Fits) -> None:
+        """Take weights; those fitted to texts alone also for texts of which the graph says something."""
+        self.text_weight, self.text_bias = fits.text.weight, fits.text.bias
+        self.knowledge_weight = fits.knowledge_weight
+        if fits.both is not None:
+            self.weight, self.bias = fits.both.weight, fits.both.bias
+            return
         nothing = torch.zeros(len(self.labels), self.knowledge_size)
-        self.weight, self.bias = few_shot.features(fitted.weight, nothing, 0.0), fitted.bias
+        self.weight, self.bias = few_shot.features(fits.text.weight, nothing, 0.0), fits.text.bias
 
     def _evidence(self, encoded: EncodedTexts, index: int, label: int) -> tuple[tuple[int, float], ...]:
         """Return the triples that speak for a label of a text, by their weights."""
@@ -269,3 +381,21 @@ def are_pairs(support: Sequence[Example]) -> bool:
         record = support[pairs.index(False)].record
         raise record.error("'text_pair' is missing, and other examples have one")
     return all(pairs)
+
+
+def _left_out(known: Compared, fit: Callable[[Compared], Fits], scale: float) -> Tensor:
+    """Return the logits that the examples of each fold have by a fit to the others, (B', N)."""
+    return torch.cat(
+        [
+            fit(known.without(rows)).logits(known.text[rows], known.knowledge[rows], scale)
+            for rows in folds(known.labels)
+        ]
+    )
+
+
+def _contradictory(support: Sequence[Example]) -> int:
+    """Return how many examples have a text that another has with another label."""
+    labels: dict[Text, set[Any]] = {}
+    for example in support:
+        labels.setdefault(example.text, set()).add(example.target)
+    return sum(len(labels[example.text]) > 1 for example in support)

@@ -72,6 +72,7 @@ class GenerationHead(Head):
     reads_texts = False
     reads_fusion = False
     exclusive = False
+    judges_fast = False
     default_metrics = ("bleu", "chrf")
     metric_names = (*TEXT, *NAMES)
     sample_task = sample_tasks.GENERATION

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from roots_kg.adaptation import few_shot, multilabel, sample_tasks
-from roots_kg.adaptation.few_shot import FewShotConfig, LinearFit
+from roots_kg.adaptation.few_shot import FewShotConfig, Fits, LinearFit
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Part, Prediction
 from roots_kg.adaptation.heads.classification import RANKED, ClassificationHead
 from roots_kg.adaptation.objective import Objective
@@ -35,6 +35,7 @@ class MultilabelHead(ClassificationHead):
     default_metrics = ("f1_micro", "f1_macro")
     metric_names = MULTILABEL
     compares_features = False
+    single_label = False
     sample_task = sample_tasks.MULTILABEL
 
     def example(self, record: Record) -> Example:
@@ -60,25 +61,27 @@ class MultilabelHead(ClassificationHead):
         self.labels = self.labels or present
         if not present:
             raise TaskError("no example has a label", path=support[0].record.path if support else None)
-        text, knowledge, text_names, knowledge_names = self._read_support(support, encode)
         has = self._has([example.target for example in support])
+        known = self._read_support(support, encode, has)
+        text, knowledge = known.text, known.knowledge
         with one_thread():
-            trust = multilabel.choose_trust(text, knowledge, has, text_names, knowledge_names, config)
-            text_side = (multilabel.label_means(text, has), text_names)
+            trust = multilabel.choose_trust(
+                text, knowledge, has, known.text_names, known.knowledge_names, config
+            )
+            text_side = (multilabel.label_means(text, has), known.text_names)
             nothing = torch.zeros(len(self.labels), 0)
             start = few_shot.initial_weights(
                 text_side, (nothing, nothing), few_shot.Trust(trust.name_weight, 0.0, trust.accuracy)
             )
             fitted, threshold = _fit(text, has, start, config)
-            self._keep_text_only(fitted)
+            both = None
             if trust.knowledge_weight:
                 means = multilabel.label_means(knowledge, has)
-                start = few_shot.initial_weights(text_side, (means, knowledge_names), trust)
+                start = few_shot.initial_weights(text_side, (means, known.knowledge_names), trust)
                 inputs = few_shot.features(text, knowledge, trust.knowledge_weight)
-                fitted, threshold = _fit(inputs, has, start, config)
-                self.weight, self.bias = fitted.weight, fitted.bias
-        self.scale, self.knowledge_weight = config.scale, trust.knowledge_weight
-        self.name_weight = trust.name_weight
+                both, threshold = _fit(inputs, has, start, config)
+            self._keep(Fits(fitted, both, trust.knowledge_weight))
+        self.scale, self.name_weight = config.scale, trust.name_weight
         return {
             "examples": len(support),
             "labels": len(self.labels),

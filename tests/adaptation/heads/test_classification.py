@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from roots_kg.adaptation.few_shot import FewShotConfig
+from roots_kg.adaptation.heads.base import Example
 from roots_kg.adaptation.heads.classification import ClassificationHead
 from roots_kg.adaptation.task import Record, Task
-from roots_kg.errors import TaskError
+from roots_kg.errors import TaskError, UsageError
 
 TEAMS = {"nordic": "Sweden and Norway", "central": "Austria and Germany", "andes": "Peru and Chile"}
 
@@ -218,3 +219,133 @@ def test_a_head_for_pairs_refuses_single_texts_and_the_other_way_round(make, rea
     head.fit(read(head, examples.routing.train), text_layers, FewShotConfig())
     with pytest.raises(TaskError, match="'text_pair' is not supported"):
         read(head, [pair("Where is it?", "Here.", "nordic")])
+
+
+SUPPORT = [
+    {"text": "I forgot my password", "label": "login"},
+    {"text": "The sign-in page rejects me", "label": "login"},
+    {"text": "I cannot get into my account", "label": "login"},
+    {"text": "Please refund my money", "label": "billing"},
+    {"text": "The invoice is too high", "label": "billing"},
+    {"text": "You charged me twice", "label": "billing"},
+]
+DELIVERY = ["Where is my parcel?", "The delivery is late", "My package never came"]
+
+
+@pytest.fixture
+def fit_support(make, read, text_layers):
+    """A function that fits a head to `SUPPORT`, with settings."""
+
+    def fit(records=SUPPORT, labels=(), **config):
+        head = make(labels, graph=False)
+        return head, head.fit(read(head, records), text_layers, FewShotConfig(**config))
+
+    return fit
+
+
+def test_a_class_with_more_weight_is_chosen_more_often(fit_support, text_layers):
+    encoded = text_layers(["my account", "the page shows a wrong number", "hello", "help me please"])
+    plain, _ = fit_support()
+    heavy, _ = fit_support(class_weight={"billing": 20.0})
+    place = plain.labels.index("billing")
+    assert (heavy(encoded).softmax(dim=1)[:, place] > plain(encoded).softmax(dim=1)[:, place]).all()
+
+
+def test_balanced_weights_are_in_inverse_to_the_size_of_the_class():
+    from roots_kg.adaptation.few_shot import class_weights
+
+    found = class_weights("balanced", torch.tensor([0, 0, 0, 1]), ["a", "b", "c"])
+    torch.testing.assert_close(found, torch.tensor([4 / 6, 2.0, 1.0]))
+    assert class_weights(None, torch.tensor([0]), ["a"]) is None
+
+
+def test_a_weight_for_a_label_that_there_is_not_is_an_error_that_names_the_nearest(fit_support):
+    with pytest.raises(UsageError, match=r"label 'biling' \(did you mean 'billing'"):
+        fit_support(class_weight={"biling": 2.0})
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_class_that_is_added_leaves_the_vectors_of_the_others_bit_for_bit(
+    fitted, layers, text_layers, read, graph
+):
+    head, _ = fitted(TEAMS, graph=graph)
+    encode = layers if graph else text_layers
+    encoded = encode(["The parcel to Lund.", "From Graz with love", "", *DELIVERY])
+    before, state = head(encoded), {name: value.clone() for name, value in head.state_dict().items()}
+    head.add_class("lost", [Example(text, "lost", None) for text in DELIVERY], encode)
+    after = head(encoded)
+    assert head.labels == [*TEAMS, "lost"]
+    torch.testing.assert_close(after[:, :-1], before)  # a product of another shape may round otherwise
+    for name, value in head.state_dict().items():
+        assert torch.equal(value[: len(state[name])], state[name])
+    assert [found.value for found in head.decode(encoded)[-3:]] == ["lost"] * 3
+    assert head.settings()["labels"] == head.labels
+
+
+def test_a_class_that_is_there_cannot_be_added_nor_one_without_examples(fit_support, text_layers):
+    head, _ = fit_support()
+    with pytest.raises(TaskError, match="the label 'login' is there already"):
+        head.add_class("login", [Example("a", "login", None)], text_layers)
+    with pytest.raises(TaskError, match="there is no example of 'lost'"):
+        head.add_class("lost", [], text_layers)
+
+
+def test_a_head_rejects_only_if_it_is_told_to(fit_support, text_layers):
+    strange = text_layers(["The recipe calls for three eggs and a pinch of salt", "E = mc²"])
+    plain, _ = fit_support()
+    assert all(found.in_scope for found in plain.decode(strange))
+    strict, _ = fit_support(reject=0.5)
+    assert not any(found.in_scope for found in strict.decode(strange))
+    known = text_layers([record["text"] for record in SUPPORT])
+    assert all(found.in_scope for found in strict.decode(known))
+    assert min(found.scope for found in strict.decode(known)) > max(
+        found.scope for found in strict.decode(strange)
+    )
+
+
+def test_to_reject_what_is_out_of_scope_is_right_and_is_judged(fit_support, read, text_layers):
+    head, _ = fit_support(reject=0.5)
+    records = [*SUPPORT, {"text": "The recipe calls for three eggs and a pinch of salt", "label": None}]
+    found = read(head, records)
+    predictions = head.decode(text_layers([example.text for example in found]))
+    targets = [example.target for example in found]
+    assert head.metrics(predictions, targets)["accuracy"] == 1.0
+    told = head.diagnostics(predictions, targets)
+    assert told["out_of_scope_auroc"] == 1.0
+    assert told["out_of_scope"] == 1
+    assert 0 <= told["calibration_error"] < 0.5
+    assert head.diagnostics(predictions[:-1], targets[:-1]).keys() == {"calibration_error"}
+
+
+def test_what_is_out_of_scope_cannot_be_learned_from(fit_support):
+    with pytest.raises(TaskError, match=r"train\.jsonl:\d+: the label is null"):
+        fit_support([*SUPPORT, {"text": "E = mc²", "label": None}])
+
+
+def test_examples_that_contradict_each_other_and_labels_without_any_are_counted(fit_support):
+    records = [*SUPPORT, {"text": "You charged me twice", "label": "login"}]
+    _, told = fit_support(records, labels={"login": "login", "billing": "billing", "lost": "a lost parcel"})
+    assert told["contradictory_examples"] == 2
+    assert told["labels_without_examples"] == 1
+    low, high = told["left_out_accuracy_95%"]
+    assert 0 <= low <= told["left_out_accuracy"] <= high <= 1
+
+
+def test_what_was_calibrated_is_kept(fit_support, make, text_layers):
+    head, told = fit_support(reject=0.2)
+    again = make(graph=False, settings=head.settings())
+    again.load_state_dict(head.state_dict())
+    texts = text_layers(["hello", "my money"])
+    assert again.calibration == head.calibration
+    assert head.calibration.temperature == told["temperature"]
+    assert torch.equal(again(texts), head(texts))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_one_example_a_class_is_enough(fit_support, text_layers, count):
+    head, told = fit_support([SUPPORT[0], SUPPORT[3], {"text": "Lund", "label": "place"}][:count])
+    assert told["name_weight"] == 2.0
+    assert [found.value for found in head.decode(text_layers(["my password", "a refund"]))] == [
+        "login",
+        "billing",
+    ]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from roots_kg.evaluation.intervals import (
+from roots_kg.intervals import (
     RESAMPLES,
     bootstrap,
     over_draws,

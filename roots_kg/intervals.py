@@ -93,6 +93,9 @@ def bootstrap(score: Score, members: Sequence[int], seed: int = 0) -> dict[str, 
     positions = np.asarray(members)
     generator = np.random.default_rng(seed)
     drawn = generator.integers(0, len(positions), (RESAMPLES, len(positions)))
+    if len(positions) > RESAMPLES:  # then to judge each draw is less work than to judge each example
+        rows = [score(positions[row].tolist()) for row in drawn]
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
     single = [score([position]) for position in positions.tolist()]
     each = {name: np.array([scores[name] for scores in single]) for name in single[0]}
     means = set(each)
