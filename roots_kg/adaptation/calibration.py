@@ -50,7 +50,7 @@ def calibrate(logits: Tensor, labels: Tensor, common: Tensor, reject: float = 0.
     arXiv:1706.04599, section 4.2), held to 1 by `RELUCTANCE` · (ln T)².
 
     Args:
-        logits: (B, N).
+        logits: (B, N); of no example, the temperature is 1.
         labels: (B,), their classes.
         common: (B,), what is added to their scores, see `scope_scores`.
         reject: the share of texts of the classes that may be rejected; 0 rejects none.
@@ -61,8 +61,10 @@ def calibrate(logits: Tensor, labels: Tensor, common: Tensor, reject: float = 0.
         for temperature in TEMPERATURES
     ]
     temperature = float(TEMPERATURES[min(range(len(losses)), key=losses.__getitem__)])
+    if not reject or not len(logits):
+        return Calibration(temperature)
     scores = scope_scores(logits / temperature, common / temperature)
-    return Calibration(temperature, float(scores.quantile(reject)) if reject else None)
+    return Calibration(temperature, float(scores.quantile(reject)))
 
 
 def scope_scores(logits: Tensor, common: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class FewShotConfig:
         scale: what cosines are multiplied by to become logits.
         regularisation: the weight of the squared distance from where the fit started.
         steps: the most steps of L-BFGS.
-        name_weights: the candidates for how much label names count beside prototypes; the first wins ties.
+        name_weights: the candidates for how much label names count beside prototypes.
             Where no class has two examples, leaving one out tells nothing, and the largest is taken.
         knowledge_weights: the candidates for the graph's share in a cosine, from 0 to below 1; the text has
             the rest.
@@ -266,7 +266,8 @@ def choose_trust(
 
     Every pair of weights is judged by the mean log-probability that the prototypes give to each support
     example when that example is left out of its own prototype (though not out of the centre), at the
-    temperature that suits the pair best: what counts is what is known, not how loudly. Knowledge is trusted
+    temperature that suits the pair best: what counts is what is known, not how loudly. Names count as much as
+    they may without being worse than the best by more than one standard error. Knowledge is trusted
     only if it beats the best choice without it by more than one standard error of the difference, so that
     noise in a small support set does not let a useless graph in.
 
@@ -288,25 +289,50 @@ def choose_trust(
     knowledge_cosines = {
         w: _left_out_cosines(knowledge, labels, knowledge_names, w) for w in name_weights if linked
     }
-    best: dict[bool, tuple[float, float, Tensor, float]] = {}
+    judged: dict[tuple[float, float], tuple[Tensor, float]] = {}
     for name_weight in name_weights:
         for knowledge_weight in config.knowledge_weights if linked else (0.0,):
             cosines = (1 - knowledge_weight) * text_cosines[name_weight]
             if knowledge_weight:
                 cosines = cosines + knowledge_weight * knowledge_cosines[name_weight]
-            likelihood = _likelihood(cosines, labels)
-            uses = knowledge_weight > 0
-            if uses not in best or likelihood.mean() > best[uses][2].mean():
-                accuracy = float((cosines.argmax(dim=1) == labels).float().mean())
-                best[uses] = (name_weight, knowledge_weight, likelihood, accuracy)
-    chosen = without = best[False]
-    if True in best:
-        difference = best[True][2] - without[2]
-        error = difference.std() / len(difference) ** 0.5 if len(difference) > 1 else difference.abs().max()
-        if difference.mean() > error:
-            chosen = best[True]
-    choice, text_only = (Trust(best[0], best[1], best[3]) for best in (chosen, without))
+            accuracy = float((cosines.argmax(dim=1) == labels).float().mean())
+            judged[name_weight, knowledge_weight] = (_likelihood(cosines, labels), accuracy)
+    without = _most_of_names(judged, [key for key in judged if not key[1]])
+    with_knowledge = [key for key in judged if key[1]]
+    chosen = without
+    if with_knowledge:
+        best = _most_of_names(judged, with_knowledge)
+        mean, error = _difference(judged[best][0], judged[without][0])
+        if mean > error:
+            chosen = best
+    choice, text_only = (Trust(*key, judged[key][1]) for key in (chosen, without))
     return choice, text_only
+
+
+def _most_of_names(
+    judged: Mapping[tuple[float, float], tuple[Tensor, float]], candidates: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """Return the candidate with the largest name weight of those that are about as good as the best.
+
+    Candidates are name weights and knowledge weights. With the best's knowledge weight, one is as good if its
+    likelihood is not less by more than one standard error of the difference (the rule of Breiman et al. 1984,
+    section 3.4.3): names are the prior, and examples are what moves one away from it.
+    """
+    best = max(candidates, key=lambda key: float(judged[key][0].mean()))
+    good = []
+    for key in candidates:
+        mean, error = _difference(judged[best][0], judged[key][0])
+        if key[1] == best[1] and mean <= error:
+            good.append(key)
+    return max(good)
+
+
+def _difference(first: Tensor, second: Tensor) -> tuple[float, float]:
+    """Return the mean of the differences of pairs, (B,) each, and its standard error."""
+    difference = first - second
+    if len(difference) < 2:
+        return float(difference.mean()), float(difference.abs().max())
+    return float(difference.mean()), float(difference.std()) / len(difference) ** 0.5
 
 
 def with_class(others: LinearFit, start: Tensor) -> LinearFit:

@@ -129,17 +129,13 @@ class ClassificationHead(Head):
 
     def sample(self, examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
         """Draw `shots` examples of each label."""
+        _require_labels(examples)
         chosen = few_shot.sample_support([example.target for example in examples], shots, seed)
         return [examples[index] for index in chosen]
 
     def fit(self, support: Sequence[Example], encode: Encode, config: FewShotConfig) -> dict[str, Any]:
         """Choose the trust in names and knowledge, then fit the weights."""
-        for example in support:
-            if example.target is None:
-                raise example.record.error(
-                    "the label is null, which stands for out of scope and cannot be learned from",
-                    hint="leave the line out; what to reject is found from the examples of the labels",
-                )
+        _require_labels(support)
         present = sorted({example.target for example in support})
         self.labels = self.labels or present
         if len(present) < 2:
@@ -165,11 +161,20 @@ class ClassificationHead(Head):
                 return few_shot.fit_sides(part, trust, text_only, config, weights)
 
             self._keep(fit(known))
-            left_out = torch.cat(list(folds(numbers)))
-            logits, labels = _left_out(known, fit, config.scale), numbers[left_out]
+            rows, logits = _left_out(known, fit, config.scale)
         self.scale, self.name_weight, self._class_weights = config.scale, text_only.name_weight, weights
-        self.calibration = calibrate(logits, labels, config.scale * known.common[left_out], config.reject)
-        right = wilson(int((logits.argmax(dim=1) == labels).sum()), len(labels))
+        if config.reject and not len(rows):
+            raise TaskError(
+                "no label has two examples, so that none can be left out to find what to reject",
+                path=support[0].record.path,
+                hint="give more examples, or reject nothing",
+            )
+        common = config.scale * known.common[rows]
+        self.calibration = calibrate(logits, numbers[rows], common, config.reject)
+        told: dict[str, Any] = {"left_out": len(rows)}
+        if len(rows):
+            right = wilson(int((logits.argmax(dim=1) == numbers[rows]).sum()), len(rows))
+            told |= {"left_out_accuracy": right.value, "left_out_accuracy_95%": [right.low, right.high]}
         return {
             "examples": len(support),
             "labels": len(self.labels),
@@ -179,9 +184,7 @@ class ClassificationHead(Head):
             "knowledge_weight": trust.knowledge_weight,
             "leave_one_out_accuracy": trust.accuracy,
             "leave_one_out_accuracy_text_only": text_only.accuracy,
-            "left_out": len(labels),
-            "left_out_accuracy": right.value,
-            "left_out_accuracy_95%": [right.low, right.high],
+            **told,
             "temperature": self.calibration.temperature,
         }
 
@@ -383,14 +386,31 @@ def are_pairs(support: Sequence[Example]) -> bool:
     return all(pairs)
 
 
-def _left_out(known: Compared, fit: Callable[[Compared], Fits], scale: float) -> Tensor:
-    """Return the logits that the examples of each fold have by a fit to the others, (B', N)."""
-    return torch.cat(
-        [
-            fit(known.without(rows)).logits(known.text[rows], known.knowledge[rows], scale)
-            for rows in folds(known.labels)
-        ]
-    )
+def _left_out(known: Compared, fit: Callable[[Compared], Fits], scale: float) -> tuple[Tensor, Tensor]:
+    """Return which examples were left out, (B',), and the logits that fits to the others give, (B', N).
+
+    An example without another of its class is not left out: what is left would not know the class.
+    """
+    several = torch.bincount(known.labels)[known.labels] > 1
+    found = [torch.zeros(0, dtype=torch.long)]
+    logits = [torch.zeros(0, len(known.text_names))]
+    for fold in folds(known.labels):
+        rows = fold[several[fold]]
+        if len(rows):
+            fits = fit(known.without(rows))
+            logits.append(fits.logits(known.text[rows], known.knowledge[rows], scale))
+            found.append(rows)
+    return torch.cat(found), torch.cat(logits)
+
+
+def _require_labels(examples: Sequence[Example]) -> None:
+    """Raise if an example to learn from is out of scope."""
+    for example in examples:
+        if example.target is None:
+            raise example.record.error(
+                "the label is null, which stands for out of scope and cannot be learned from",
+                hint="leave the line out; what to reject is found from the examples of the labels",
+            )
 
 
 def _contradictory(support: Sequence[Example]) -> int:

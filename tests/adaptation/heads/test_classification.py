@@ -345,7 +345,13 @@ def test_what_was_calibrated_is_kept(fit_support, make, text_layers):
 def test_one_example_a_class_is_enough(fit_support, text_layers, count):
     head, told = fit_support([SUPPORT[0], SUPPORT[3], {"text": "Lund", "label": "place"}][:count])
     assert told["name_weight"] == 2.0
+    assert (told["left_out"], told["temperature"]) == (0, pytest.approx(1.0))
     assert [found.value for found in head.decode(text_layers(["my password", "a refund"]))] == [
         "login",
         "billing",
     ]
+
+
+def test_without_two_examples_of_a_label_nothing_tells_what_to_reject(fit_support):
+    with pytest.raises(TaskError, match=r"no label has two examples.*reject nothing"):
+        fit_support([SUPPORT[0], SUPPORT[3]], reject=0.1)
