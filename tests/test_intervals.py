@@ -57,6 +57,19 @@ def test_the_bootstrap_of_a_mean_does_not_judge_every_resample():
     assert resampled.std() == pytest.approx((0.7 * 0.3 / 100) ** 0.5, rel=0.15)
 
 
+def test_of_many_examples_each_resample_is_judged_and_no_single_one():
+    right = np.arange(2 * RESAMPLES) % 10 > 2
+    calls = []
+
+    def score(positions):
+        calls.append(len(positions))
+        return {"accuracy": float(right[list(positions)].mean())}
+
+    resampled = bootstrap(score, range(len(right)))["accuracy"]
+    assert calls == [len(right)] * RESAMPLES
+    assert resampled.mean() == pytest.approx(0.7, abs=0.01)
+
+
 def test_the_bootstrap_of_what_is_no_mean_judges_every_resample():
     values = np.arange(20.0)
 

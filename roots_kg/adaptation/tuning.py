@@ -4,7 +4,7 @@ An adapter and the head's own parameters are trained together on what the head's
 dropout in the trunk. How many passes over the support set help is told by examples that are held out of it:
 every few passes the head is fitted on the rest with the encoder as it then stands, and judged on them. If no
 number of passes beats the encoder as it was, it stays as it was; otherwise the adapter is trained anew on all
-examples, for as many passes as were best.
+examples, for as many passes as were good.
 """
 
 from __future__ import annotations
@@ -153,26 +153,26 @@ def _tune(
             calibration = head.calibrate(encoded, targets, config)
             return found, -_finite(head.loss(encoded, targets), head), calibration
 
-    before = best = judge()
+    before = judge()
     training = _Training(layers, head, encoder, learned, config, tuning)
-    passes, look_every = 0, math.ceil(training.passes / tuning.looks)
+    looks: list[tuple[int, tuple[float, float, Any]]] = []
+    look_every = math.ceil(training.passes / tuning.looks)
     for done in range(1, training.passes + 1):
         training.run_pass()
         if progress is not None:
             progress(done, 2 * training.passes)
         if done % look_every == 0 or done == training.passes:
             with training.settled():
-                found = judge(training)
-            if found[:2] > best[:2]:
-                best, passes = found, done
+                looks.append((done, judge(training)))
+    passes, best = _best_look(before, looks, len(judged))
     adapter = objective = None
     if passes:
-        final = _Training(layers, head, encoder, support, config, tuning)
-        wanted = math.ceil(passes / training.passes * final.passes)
-        for done in range(1, wanted + 1):
+        share = passes / training.passes
+        final = _Training(layers, head, encoder, support, config, tuning, share)
+        for done in range(1, final.passes + 1):
             final.run_pass()
             if progress is not None:
-                progress(training.passes + done, training.passes + wanted)
+                progress(training.passes + done, training.passes + final.passes)
         adapter, objective = final.adapter.requires_grad_(False).eval(), final.objective
     told = {
         "tuned": adapter is not None,
@@ -194,6 +194,7 @@ class _Training:
         examples: what is learned from.
         config: how the head is fitted.
         tuning: how the encoder is tuned.
+        share: of the passes that `tuning` asks for.
 
     `passes` is how many there are at most, `objective` what is minimised.
     """
@@ -206,6 +207,7 @@ class _Training:
         examples: Sequence[Example],
         config: FewShotConfig,
         tuning: TuneConfig,
+        share: float = 1.0,
     ) -> None:
         self._layers, self._head, self._encoder = layers, head, encoder
         layers.encoder = encoder
@@ -219,7 +221,7 @@ class _Training:
         count = len(self.objective.examples)
         self._size = min(tuning.batch_size, max(SMALLEST_BATCH, count // BATCHES_A_PASS))
         batches = math.ceil(count / self._size)
-        self.passes = max(tuning.passes, math.ceil(tuning.steps / batches))
+        self.passes = math.ceil(share * max(tuning.passes, math.ceil(tuning.steps / batches)))
         self._dropout = tuning.dropout
         own = [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
         groups: list[dict[str, Any]] = [
@@ -275,6 +277,23 @@ class _Training:
             batches += [part[start : start + self._size] for start in range(0, len(part), self._size)]
         self._draw.shuffle(batches)
         yield from batches
+
+
+def _best_look(
+    before: tuple[float, float, Any], looks: Sequence[tuple[int, tuple[float, float, Any]]], count: int
+) -> tuple[int, tuple[float, float, Any]]:
+    """Return after how many passes to stop, 0 for not to begin, and what was found then.
+
+    Of the looks that beat what was found before, it is the last one that is about as good as the best: whose
+    metric is not less by more than its standard error as a share of `count` examples. The learning rate falls
+    until the end, and few examples tell little of when to stop earlier.
+    """
+    better = [look for look in looks if look[1][:2] > before[:2]]
+    if not better:
+        return 0, before
+    best = max(metric for _, (metric, _, _) in better)
+    error = math.sqrt(max(0.0, best * (1 - best)) / count)
+    return [look for look in better if look[1][0] >= best - error][-1]
 
 
 def _tunable(layers: KnowledgeEncoder, head: Head) -> TextEncoder:

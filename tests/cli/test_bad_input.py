@@ -382,7 +382,41 @@ def answer_that_the_graph_lacks(place):
     return Case(arguments, f"{folder / 'train.jsonl'}:1: ", "the graph has no entity 'Peru'")
 
 
+def label_that_yaml_takes_for_true(place):
+    arguments, folder = place.adapt({**CLASSIFICATION, "labels": ["billing", True]}, TRAIN)
+    return Case(arguments, f"{folder / 'task.yaml'}: ", "found True (put it in quotes to make it text)")
+
+
+def label_that_yaml_takes_for_true_with_a_name(place):
+    arguments, folder = place.adapt({**CLASSIFICATION, "labels": {True: "money", "login": "in"}}, TRAIN)
+    return Case(arguments, f"{folder / 'task.yaml'}: ", "found True (put it in quotes to make it text)")
+
+
+def label_that_is_a_number(place):
+    arguments, folder = place.adapt(CLASSIFICATION, [*TRAIN, {"text": "a", "label": 3}])
+    message = """'label' is 3, not a text (put it in quotes to make it text: "label": "3")"""
+    return Case(arguments, f"{folder / 'train.jsonl'}:3: ", message)
+
+
+def label_that_is_null(place):
+    arguments, folder = place.adapt(CLASSIFICATION, [*TRAIN, {"text": "a", "label": None}])
+    return Case(
+        arguments, f"{folder / 'train.jsonl'}:3: ", "the label is null, which stands for out of scope"
+    )
+
+
+def rejecting_without_two_examples_of_a_label(place):
+    arguments, folder = place.adapt(CLASSIFICATION, TRAIN)
+    arguments = (*arguments, "--reject", "0.1")
+    return Case(arguments, f"{folder / 'train.jsonl'}: ", "no label has two examples")
+
+
 CASES = [
+    label_that_yaml_takes_for_true,
+    label_that_yaml_takes_for_true_with_a_name,
+    label_that_is_a_number,
+    label_that_is_null,
+    rejecting_without_two_examples_of_a_label,
     malformed_line,
     malformed_line_in_test,
     empty_triples,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -65,8 +66,9 @@ class MultilabelHead(ClassificationHead):
         known = self._read_support(support, encode, has)
         text, knowledge = known.text, known.knowledge
         with one_thread():
+            names = replace(config, name_weights=(0.0,)) if self.pairs else config
             trust = multilabel.choose_trust(
-                text, knowledge, has, known.text_names, known.knowledge_names, config
+                text, knowledge, has, known.text_names, known.knowledge_names, names
             )
             text_side = (multilabel.label_means(text, has), known.text_names)
             nothing = torch.zeros(len(self.labels), 0)

@@ -44,6 +44,17 @@ def test_a_name_that_is_written_otherwise_stays_text():
     assert Source.read(AIRPORT, SLOTS).hide("The airport of aarhus.") == "The airport of aarhus."
 
 
+def test_a_name_that_a_target_has_in_other_words_can_stand_in_the_source_without_its_slot():
+    source = Source.read(AIRPORT, SLOTS)
+    hidden = source.hide("Aarhus Airport has a runway of 2702.0 metres.")
+    asking = source.asking_for(hidden, 1.0, random.Random(0))
+    assert asking.prompt == (
+        "[slot0] Aarhus Airport | city served | Aarhus, Denmark\n[slot0] | runway length | [slot2] 2702.0"
+    )
+    assert asking.hide("in Aarhus, Denmark") == "in [slot1]"
+    assert source.asking_for(hidden, 0.0, random.Random(0)).prompt == source.prompt
+
+
 def test_the_longest_name_is_taken():
     source = Source.read("York | in | England\nNew York | in | America", slot_tokens(4))
     assert (
