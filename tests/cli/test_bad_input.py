@@ -384,12 +384,14 @@ def answer_that_the_graph_lacks(place):
 
 def label_that_yaml_takes_for_true(place):
     arguments, folder = place.adapt({**CLASSIFICATION, "labels": ["billing", True]}, TRAIN)
-    return Case(arguments, f"{folder / 'task.yaml'}: ", "found True (put it in quotes to make it text)")
+    return Case(arguments, f"{folder / 'task.yaml'}: ", "found True (put it in quotes to make it text)", 2)
 
 
 def label_that_yaml_takes_for_true_with_a_name(place):
-    arguments, folder = place.adapt({**CLASSIFICATION, "labels": {True: "money", "login": "in"}}, TRAIN)
-    return Case(arguments, f"{folder / 'task.yaml'}: ", "found True (put it in quotes to make it text)")
+    arguments, folder = place.adapt(CLASSIFICATION, TRAIN)
+    stated = "head: classification\ntrain: train.jsonl\nlabels: {yes: it does, no: it does not}\n"
+    (folder / "task.yaml").write_text(stated, encoding="utf-8")
+    return Case(arguments, f"{folder / 'task.yaml'}: ", "found True (put it in quotes to make it text)", 2)
 
 
 def label_that_is_a_number(place):
