@@ -14,7 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Calibration", "calibrate", "calibration_error", "folds", "scope_auroc", "scope_scores"]
+__all__ = [
+    "Calibration",
+    "Calibrations",
+    "Scored",
+    "calibrate",
+    "calibrate_sides",
+    "calibration_error",
+    "folds",
+    "scope_auroc",
+    "scope_scores",
+]
 
 FOLDS = 5
 ENOUGH = 1000
@@ -41,6 +51,61 @@ class Calibration:
 
     temperature: float = 1.0
     threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """How logits are read of texts of which the graph says nothing, as without a graph, and of the others."""
+
+    text: Calibration = Calibration()
+    linked: Calibration = Calibration()
+
+    def temperatures(self, linked: Tensor) -> Tensor:
+        """Return what the logits of texts are divided by, (B,); `linked`, (B,), says which are the others."""
+        return self._of_side(linked, self.text.temperature, self.linked.temperature)
+
+    def inside(self, scores: Tensor, linked: Tensor) -> Tensor:
+        """Return whether texts with such scores, (B,), are taken for one of the classes, (B,) booleans."""
+        least = [
+            -torch.inf if side.threshold is None else side.threshold for side in (self.text, self.linked)
+        ]
+        return scores >= self._of_side(linked, *least)
+
+    @staticmethod
+    def _of_side(linked: Tensor, text: float, other: float) -> Tensor:
+        return torch.where(linked, torch.tensor(other), torch.tensor(text))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a classifier makes of texts.
+
+    Args:
+        text: (B, N), logits that do not know the graph.
+        logits: (B, N), those that do, where the graph says something.
+        common: (B,), what is added to scores, see `scope_scores`.
+        linked: (B,), whether the graph says something that is trusted.
+    """
+
+    text: Tensor
+    logits: Tensor
+    common: Tensor
+    linked: Tensor
+
+
+def calibrate_sides(scored: Scored, labels: Tensor, reject: float = 0.0) -> Calibrations:
+    """Calibrate by all examples without the graph, and by those of which it says something with it.
+
+    Args:
+        scored: examples that had no part in the fit.
+        labels: (B,), their classes.
+        reject: as of `calibrate`.
+    """
+    text = calibrate(scored.text, labels, scored.common, reject)
+    linked = scored.linked
+    if not linked.any():
+        return Calibrations(text, text)
+    return Calibrations(text, calibrate(scored.logits[linked], labels[linked], scored.common[linked], reject))
 
 
 def calibrate(logits: Tensor, labels: Tensor, common: Tensor, reject: float = 0.0) -> Calibration:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from roots_kg.adaptation.calibration import Scored
 from roots_kg.errors import UsageError, nearest
 from roots_kg.fusion.augmentation import (
     Linked,
@@ -158,14 +159,22 @@ class Fits:
     both: LinearFit | None = None
     knowledge_weight: float = 0.0
 
-    def logits(self, text: Tensor, knowledge: Tensor, scale: float) -> Tensor:
-        """Return scale · (x Wᵀ + b), (B, N), of texts (B, a) and what the graph says of them, (B, b)."""
+    def score(self, text: Tensor, knowledge: Tensor, common: Tensor, scale: float) -> Scored:
+        """Return scale · (x Wᵀ + b) of some texts.
+
+        Args:
+            text: (B, a), their centred vectors.
+            knowledge: (B, b), what the graph says of them.
+            common: (B,), as of `Compared`.
+            scale: what cosines are multiplied by.
+        """
         without = scale * (text @ self.text.weight.T + self.text.bias)
+        linked = knowledge.any(dim=1)
         if self.both is None:
-            return without
+            return Scored(without, without, scale * common, torch.zeros_like(linked))
         inputs = features(text, knowledge, self.knowledge_weight)
-        linked = knowledge.any(dim=1, keepdim=True)
-        return torch.where(linked, scale * (inputs @ self.both.weight.T + self.both.bias), without)
+        both = scale * (inputs @ self.both.weight.T + self.both.bias)
+        return Scored(without, torch.where(linked[:, None], both, without), scale * common, linked)
 
 
 def centred(vectors: Tensor, centre: Tensor) -> Tensor:

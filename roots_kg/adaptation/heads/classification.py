@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.calibration import (
-    Calibration,
-    calibrate,
+    Calibrations,
+    Scored,
+    calibrate_sides,
     calibration_error,
     folds,
     scope_auroc,
@@ -68,7 +69,7 @@ class ClassificationHead(Head):
         self.scale = float(settings.get("scale", 1.0))
         self.name_weight = float(settings.get("name_weight", 0.0))
         self.knowledge_weight = float(settings.get("knowledge_weight", 0.0))
-        self.calibration = from_mapping(Calibration, settings.get("calibration", {}))
+        self.calibration = from_mapping(Calibrations, settings.get("calibration", {}))
         self._class_weights: Tensor | None = None  # of the last fit, for tuning the encoder
         self.register_buffer("weight", torch.zeros(len(self.labels), self.vector_size + self.knowledge_size))
         self.register_buffer("bias", torch.zeros(len(self.labels)))
@@ -161,7 +162,7 @@ class ClassificationHead(Head):
                 return few_shot.fit_sides(part, trust, text_only, config, weights)
 
             self._keep(fit(known))
-            rows, logits = _left_out(known, fit, config.scale)
+            rows, scored = _left_out(known, fit, config.scale)
         self.scale, self.name_weight, self._class_weights = config.scale, text_only.name_weight, weights
         if config.reject and not len(rows):
             raise TaskError(
@@ -169,11 +170,10 @@ class ClassificationHead(Head):
                 path=support[0].record.path,
                 hint="give more examples, or reject nothing",
             )
-        common = config.scale * known.common[rows]
-        self.calibration = calibrate(logits, numbers[rows], common, config.reject)
+        self.calibration = calibrate_sides(scored, numbers[rows], config.reject)
         told: dict[str, Any] = {"left_out": len(rows)}
         if len(rows):
-            right = wilson(int((logits.argmax(dim=1) == numbers[rows]).sum()), len(rows))
+            right = wilson(int((scored.logits.argmax(dim=1) == numbers[rows]).sum()), len(rows))
             told |= {"left_out_accuracy": right.value, "left_out_accuracy_95%": [right.low, right.high]}
         return {
             "examples": len(support),
@@ -185,15 +185,14 @@ class ClassificationHead(Head):
             "leave_one_out_accuracy": trust.accuracy,
             "leave_one_out_accuracy_text_only": text_only.accuracy,
             **told,
-            "temperature": self.calibration.temperature,
+            "temperature": self.calibration.text.temperature,
         }
 
-    def calibrate(self, encoded: EncodedTexts, targets: Sequence[Any], config: FewShotConfig) -> Calibration:
+    def calibrate(self, encoded: EncodedTexts, targets: Sequence[Any], config: FewShotConfig) -> Calibrations:
         """Return how to read logits, judging by texts that were not learned from."""
         labels = torch.tensor([self.labels.index(target) for target in targets])
         with torch.no_grad():
-            logits, common = self._scores(encoded)
-            return calibrate(logits, labels, common, config.reject)
+            return calibrate_sides(self._score(encoded), labels, config.reject)
 
     def adopt(self, objective: Objective, calibration: Any) -> None:
         """Take the vectors of classes that were trained with the encoder, for texts without knowledge."""
@@ -206,10 +205,11 @@ class ClassificationHead(Head):
 
     def forward(self, encoded: EncodedTexts) -> Tensor:
         """Return logits, (B, N)."""
-        return self._scores(encoded)[0] / self.calibration.temperature
+        scored = self._score(encoded)
+        return scored.logits / self.calibration.temperatures(scored.linked)[:, None]
 
-    def _scores(self, encoded: EncodedTexts) -> tuple[Tensor, Tensor]:
-        """Return logits, (B, N), and what is added for all classes to tell the scope, (B,)."""
+    def _score(self, encoded: EncodedTexts) -> Scored:
+        """Return what is made of texts before it is calibrated."""
         fits = Fits(LinearFit(self.text_weight, self.text_bias))
         if self.knowledge_weight:
             fits = replace(
@@ -217,8 +217,7 @@ class ClassificationHead(Head):
             )
         vectors = self.vectors(encoded)
         text = few_shot.centred(vectors, self.centre)
-        logits = fits.logits(text, self.knowledge_vectors(encoded), self.scale)
-        return logits, self.scale * (vectors @ self.centre)
+        return fits.score(text, self.knowledge_vectors(encoded), vectors @ self.centre, self.scale)
 
     def objective(self, support: Sequence[Example], encode: Encode) -> Objective:
         """Return the loss of cosines with a vector a class, names as examples too where they are trusted.
@@ -250,18 +249,20 @@ class ClassificationHead(Head):
         A text that is out of scope has its nearest label, and says so; that is never so where nothing is
         rejected.
         """
-        logits, common = (part / self.calibration.temperature for part in self._scores(encoded))
-        probabilities, scores = logits.softmax(dim=1), scope_scores(logits, common).tolist()
-        threshold = self.calibration.threshold
+        logits, scored = self(encoded), self._score(encoded)
+        probabilities = logits.softmax(dim=1)
+        common = scored.common / self.calibration.temperatures(scored.linked)
+        scores = scope_scores(logits, common)
+        inside = self.calibration.inside(scores, scored.linked).tolist()
         best, order = probabilities.topk(min(RANKED, len(self.labels)), dim=1)
         predictions = []
         for index, (values, positions) in enumerate(zip(best.tolist(), order.tolist(), strict=True)):
             ranked = tuple(
                 (self.labels[position], value) for position, value in zip(positions, values, strict=True)
             )
-            evidence, score = self._evidence(encoded, index, positions[0]), scores[index]
-            inside = threshold is None or score >= threshold
-            predictions.append(Prediction(*ranked[0], ranked, evidence, in_scope=inside, scope=score))
+            evidence = self._evidence(encoded, index, positions[0])
+            scope = float(scores[index])
+            predictions.append(Prediction(*ranked[0], ranked, evidence, in_scope=inside[index], scope=scope))
         return predictions
 
     def support_of(self, encoded: EncodedTexts, value: str) -> list[float]:
@@ -386,21 +387,23 @@ def are_pairs(support: Sequence[Example]) -> bool:
     return all(pairs)
 
 
-def _left_out(known: Compared, fit: Callable[[Compared], Fits], scale: float) -> tuple[Tensor, Tensor]:
-    """Return which examples were left out, (B',), and the logits that fits to the others give, (B', N).
+def _left_out(known: Compared, fit: Callable[[Compared], Fits], scale: float) -> tuple[Tensor, Scored]:
+    """Return which examples were left out, (B',), and what fits to the others make of them.
 
     An example without another of its class is not left out: what is left would not know the class.
     """
     several = torch.bincount(known.labels)[known.labels] > 1
     found = [torch.zeros(0, dtype=torch.long)]
-    logits = [torch.zeros(0, len(known.text_names))]
+    nothing = torch.zeros(0, len(known.text_names))
+    scored = [Scored(nothing, nothing, torch.zeros(0), torch.zeros(0, dtype=torch.bool))]
     for fold in folds(known.labels):
         rows = fold[several[fold]]
         if len(rows):
             fits = fit(known.without(rows))
-            logits.append(fits.logits(known.text[rows], known.knowledge[rows], scale))
+            scored.append(fits.score(known.text[rows], known.knowledge[rows], known.common[rows], scale))
             found.append(rows)
-    return torch.cat(found), torch.cat(logits)
+    parts = ([getattr(each, field.name) for each in scored] for field in fields(Scored))
+    return torch.cat(found), Scored(*map(torch.cat, parts))
 
 
 def _require_labels(examples: Sequence[Example]) -> None:

@@ -337,7 +337,7 @@ def test_what_was_calibrated_is_kept(fit_support, make, text_layers):
     again.load_state_dict(head.state_dict())
     texts = text_layers(["hello", "my money"])
     assert again.calibration == head.calibration
-    assert head.calibration.temperature == told["temperature"]
+    assert head.calibration.text.temperature == told["temperature"]
     assert torch.equal(again(texts), head(texts))
 
 

@@ -47,7 +47,7 @@ def test_a_task_without_faults_is_counted(roots, task):
 def test_everything_that_is_wrong_is_told_at_once_with_its_line(roots, task):
     folder = task()
     append(folder / "train.jsonl", '{"text": "Hm.", "label": "goood"}\nnonsense\n\n{"label": "bad"}\n')
-    append(folder / "test.jsonl", '[3]\n{"text": "Off.", "label": null}\n')
+    append(folder / "test.jsonl", '[3]\n{"text": "Off.", "label": ["bad"]}\n')
     result = roots("tasks", "check", folder, "--json")
     assert result.code == 1
     report = found(result)
