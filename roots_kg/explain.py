@@ -80,6 +80,7 @@ class Explanation:
         evidence: the triples used, the one whose removal changes most first.
         gates: how much knowledge each token let in; empty without links.
         inferred: triples that were used as if the graph held them.
+        in_scope: whether the text is taken for one that the task is about.
     """
 
     text: str
@@ -90,6 +91,7 @@ class Explanation:
     evidence: tuple[Evidence, ...]
     gates: tuple[TokenGate, ...]
     inferred: tuple[Inferred, ...] = ()
+    in_scope: bool = True
 
 
 class _Encode(Protocol):
@@ -129,6 +131,7 @@ def explain_predictions(
                     TokenGate(start, end, text[start:end], gate) for start, end, gate in encoded.gates[index]
                 ),
                 () if graph is None else _inferred(graph, prediction),
+                prediction.in_scope,
             )
         )
     return explanations

@@ -202,6 +202,12 @@ class RootsModel:
             model.heads[name] = head.eval()
         return model
 
+    def without_graph(self) -> RootsModel:
+        """Return the model as it answers where the graph is switched off: nothing in a text is linked."""
+        model = RootsModel(self.layers.encoder, None, self.retrieval, self.fusion)
+        model.heads = dict(self.heads)
+        return model
+
     def _use_fusion(
         self,
         weights: Mapping[str, Tensor],

@@ -18,6 +18,7 @@ from roots_kg.cli import (
     predict,
     pretrain,
     report,
+    serve,
     tasks,
     tokenizer,
     train,
@@ -41,6 +42,7 @@ app.command("add-class")(add_class.add_class)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
 app.command("generate")(generate.generate)

@@ -112,18 +112,9 @@ def _read(records: Sequence[Record], heads: Sequence[Head]) -> list[Text]:
 def _rows(inputs: Sequence[Text], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     from roots_kg.fusion.encoder import plain_text
 
-    rows = []
-    for text, found in zip(inputs, predictions, strict=True):
-        row: dict[str, Any] = {
-            "text": plain_text(text),
-            "prediction": found.value,
-            "probability": found.probability,
-            "ranked": found.ranked,
-            "in_scope": found.in_scope,
-            "scope": found.scope,
-        }
-        rows.append({**row, "parts": found.parts} if found.parts else row)
-    return rows
+    return [
+        {"text": plain_text(text), **found.stated()} for text, found in zip(inputs, predictions, strict=True)
+    ]
 
 
 def _by_task(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -158,7 +149,8 @@ def _show(explanations: Sequence[Explanation]) -> None:
         if number:
             print()
         print(found.text)
-        print(f"→ {found.prediction}  (probability {found.probability:.3f})")
+        best = f"{found.prediction}  (probability {found.probability:.3f})"
+        print(f"→ {best}" if found.in_scope else f"→ {_OUT_OF_SCOPE}, nearest {best}")
         others = ", ".join(f"{name} {share:.3f}" for name, share in found.ranked[1:4])
         if others:
             print(f"  then {others}")

@@ -128,7 +128,12 @@ def train_generation(
         for name, part in (("trunk.", trunk), ("head.", output)):
             own = {key.removeprefix(name): value for key, value in best.items() if key.startswith(name)}
             part.load_state_dict(own)
-        settings = {"layout": to_mapping(LAYOUT), "longest": writer.longest, "beams": config.beams}
+        settings = {
+            "layout": to_mapping(LAYOUT),
+            "longest": writer.longest,
+            "beams": config.beams,
+            "orders": config.read_orders,
+        }
         model = RootsModel(encoder.requires_grad_(False).eval())
         model.heads[task.name] = GenerationHead(task, encoder.hidden_size, None, settings).eval()
         model.save_pretrained(out)

@@ -42,6 +42,8 @@ class GenerationTrainingConfig:
         validation_texts: of how many held-out examples texts are written for BLEU, spread evenly; all count
             for the loss.
         patience: stop after so many looks without a better BLEU; 0 never stops early.
+        read_orders: in how many orders of its triples the finished model reads a source; it takes that many
+            times as long, and several are better than one, as of several models.
         beams: continuations that beam search follows in the finished model; looks at the held-out examples
             follow one.
         precision: "32", "bf16", or "auto" for bfloat16 where the device computes in it.
@@ -66,6 +68,7 @@ class GenerationTrainingConfig:
     validate_every: int = 500
     validation_texts: int = 200
     patience: int = 0
+    read_orders: int = 1
     beams: int = 5
     precision: Literal["auto", "32", "bf16"] = "32"
     seed: int = 0
@@ -78,6 +81,7 @@ class GenerationTrainingConfig:
             "steps",
             "validate_every",
             "validation_texts",
+            "read_orders",
             "beams",
         ):
             if getattr(self, name) < 1:

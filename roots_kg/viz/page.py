@@ -20,7 +20,7 @@ from roots_kg.graph.values import Value
 from roots_kg.viz.drawing import Drawing, draw, shorten, showable
 from roots_kg.viz.selection import Neighbourhood
 
-__all__ = ["write_html"]
+__all__ = ["policy", "write_html"]
 
 SHOWN_ALIASES, SHOWN_VALUES = 10, 20
 
@@ -44,7 +44,7 @@ def _page(drawing: Drawing) -> str:
     graph = drawing.neighbourhood.graph
     triples = (graph.triple(index) for index in drawing.neighbourhood.triples.tolist())
     parts = {
-        "policy": _policy(template),
+        "policy": policy(template),
         "title": html.escape(showable(drawing.neighbourhood.title)),
         "summary": html.escape(showable(drawing.neighbourhood.summary)),
         "rows": "\n".join(map(_row, triples)),
@@ -53,15 +53,15 @@ def _page(drawing: Drawing) -> str:
     return re.sub(r"@@(\w+)@@", lambda found: parts[found[1]], template)
 
 
-def _policy(template: str) -> str:
-    """Return a policy that allows the template's own script and style, and no connection at all."""
+def policy(template: str, *more: str) -> str:
+    """Return a policy that allows the template's own script and style, and nothing else but `more`."""
     allowed = []
     for name in ("script", "style"):
         content = re.search(rf"<{name}>(.*?)</{name}>", template, re.DOTALL)
         assert content is not None
         digest = base64.b64encode(hashlib.sha256(content[1].encode()).digest()).decode()
         allowed.append(f"{name}-src 'sha256-{digest}'")
-    return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
+    return "; ".join(["default-src 'none'", *allowed, *more, "base-uri 'none'", "form-action 'none'"])
 
 
 def _row(triple: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ VERBS = [
     ("evaluate",),
     ("predict",),
     ("report",),
+    ("serve",),
     ("export",),
     ("pretrain",),
     ("train",),

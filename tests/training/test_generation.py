@@ -1,11 +1,16 @@
 """Training a model that writes: it learns, can be stopped and taken up, and is loaded as any model is."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
+import tokenizers
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from roots_kg.adaptation.generation.slots import add_slots
+from roots_kg.adaptation.generation.writer import SourceTokens
 from roots_kg.adaptation.heads.generation import GenerationHead
 from roots_kg.adaptation.task import Record, Task, read_records
 from roots_kg.encoding.tokenizer_training import TokenizerConfig
@@ -220,6 +225,44 @@ def test_rows_come_in_several_orders_of_their_triples(tmp_path, trained):
     assert len(rows.pairs) == 12
     assert len({row.source for row in rows.pairs}) == 2
     assert len(rows.sources) == len(rows.wanted) == 1
+
+
+def test_names_that_a_target_writes_in_other_words_stand_without_slots_in_its_source(tmp_path, trained):
+    result, _, _ = trained
+    head = result.model.head_of()
+    tokenizer = tokenizers.Tokenizer.from_str(result.model.layers.encoder.tokenizer.to_json())
+    add_slots(tokenizer, 4)
+    tokens = SourceTokens(tokenizer.to_str(), 64)
+    record = Record({"triples": [["a", "r", "b"]], "target": ["a c", "a b"]}, tmp_path, 1)
+    plain, asking = (make_rows([head.example(record)], tokens, plain_names=share) for share in (0.0, 1.0))
+    slots = set(tokens.slot_ids)
+
+    def count(rows):
+        return [sum(token in slots for token in row.source) for row in rows.pairs]
+
+    assert count(plain) == [2, 2]
+    assert count(asking) == [1, 2]
+
+
+def test_texts_are_found_in_several_orders_of_the_triples_and_judged_by_the_mean_over_them(trained):
+    result, _, _ = trained
+    writer = result.model.head_of()._writer(result.model.layers(["a"], read=False))
+    several = replace(writer, orders=6)
+    source, single = (
+        writer.tokens.source(text) for text in ("red | r | dog\nblue | r | tree", "red | r | dog")
+    )
+    assert several.write([single]) == writer.write([single])
+    own, other = several._orders(source)
+    assert own == source
+    assert set(other.triples) == set(source.triples)
+    assert other.triples != source.triples
+    ((best, *more),) = several.write([source])
+    found = {text for each in (own, other) for text, _ in writer.write([each])[0]}
+    assert {text for text, _ in (best, *more)} <= found
+    pairs = [writer._likelihoods([each], [best[0]])[0] for each in (own, other)]
+    total, count = (sum(part) / 2 for part in zip(*pairs, strict=True))
+    assert best[1] == pytest.approx(math.exp(total / count))
+    assert several.score([source], [best[0]]) == pytest.approx([best[1]])
 
 
 def test_the_average_is_that_of_the_weights(trained):

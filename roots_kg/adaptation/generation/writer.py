@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from roots_kg.adaptation.generation.slots import Source, slots_of
+from roots_kg.adaptation.generation.slots import Source, contains, slots_of
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.reader import CausalReader
 from roots_kg.encoding.decoding.text import Continuation, TextCodec
@@ -34,8 +35,14 @@ __all__ = ["SourceTokens", "Writer"]
 
 TOKENS_AT_A_TIME = 16_384  # of which the keys and values are kept at once
 
-NAMED = 1.0
-"""What a text gains for each name of its triples that it writes, in nats."""
+NAMED = 1.5
+"""What a text gains in beam search for each name of its triples that it writes, in nats."""
+
+CHOSEN = 3.0
+"""The same where the best of the texts that were found is chosen."""
+
+FOUND = 3
+"""The texts that are taken from each of several orders."""
 
 
 class SourceTokens:
@@ -120,6 +127,8 @@ class Writer:
         layout: how the trunk reads the two together.
         longest: the most tokens that are written.
         beams: continuations that beam search follows at once.
+        orders: in how many orders of its triples a source is read. Texts are written from each, and judged by
+            the mean of their log-probabilities over all of them, as by an ensemble.
     """
 
     trunk: Transformer
@@ -128,16 +137,32 @@ class Writer:
     layout: PairLayout
     longest: int
     beams: int
+    orders: int = 1
 
     @torch.inference_mode()
     def write(self, sources: Sequence[Source]) -> list[list[tuple[str, float]]]:
         """Return for each source the best texts with their probabilities, best first, without repeats.
 
-        The probability is that of `score`. What is best has as many names as beam search could bring in, at
-        `NAMED` nats each; texts that are likelier and leave names out are not among those that follow it.
+        The probability is that of `score`. What is best is the likeliest as a whole, where each name that it
+        writes counts for `CHOSEN` nats; texts that are likelier are not among those that follow it.
         """
         if not sources:
             return []
+        ordered = [(number, each) for number, source in enumerate(sources) for each in self._orders(source)]
+        written = self._search([each for _, each in ordered])
+        found: list[list[str]] = [[] for _ in sources]
+        for (number, _), texts in zip(ordered, written, strict=True):
+            found[number] += texts if self.orders == 1 else texts[:FOUND]
+        return self._ranked(sources, [list(dict.fromkeys(texts)) for texts in found])
+
+    def _orders(self, source: Source) -> list[Source]:
+        """Return a source with its triples in several orders, its own first; some may be the same."""
+        draw = random.Random(source.prompt)
+        others = [source.reordered(draw) for _ in range(self.orders - 1)] if len(source.triples) > 1 else []
+        return list(dict.fromkeys([source, *others]))
+
+    def _search(self, sources: Sequence[Source]) -> list[list[str]]:
+        """Return what beam search finds for each source, best first."""
         rows = self._prompts(sources)
         limits = [self._limit(row) for row in rows]
         config = GenerationConfig(num_beams=self.beams, num_return_sequences=self.beams, max_new_tokens=1)
@@ -157,17 +182,29 @@ class Writer:
             )
             for number, continuations in zip(part, written, strict=True):
                 found[number] = self._texts(sources[number], continuations)
-        return self._ranked(sources, found)
+        return found
 
     def score(self, sources: Sequence[Source], texts: Sequence[str]) -> list[float]:
         """Return how probable a text is to be written for a source.
 
         It is exp(log p / n), the geometric mean over the n tokens of the text and its end, which does not
-        depend on how long a text is as the probability of the whole does.
+        depend on how long a text is as the probability of the whole does; with several orders the mean of
+        log p and n over them.
         """
-        rows = self.tokens.pairs(sources, texts, self.layout)
-        found = log_probabilities(self.trunk, self.head, rows, self.layout)
-        return [math.exp(total / count) for total, count in found]
+        return [math.exp(total / count) for total, count in self._likelihoods(sources, texts)]
+
+    @torch.inference_mode()
+    def _likelihoods(self, sources: Sequence[Source], texts: Sequence[str]) -> list[tuple[float, float]]:
+        """Return the log-probability of each text and its number of tokens, the means over the orders."""
+        orders = [self._orders(source) for source in sources]
+        flat = [(each, text) for own, text in zip(orders, texts, strict=True) for each in own]
+        rows = self.tokens.pairs([each for each, _ in flat], [text for _, text in flat], self.layout)
+        found = iter(log_probabilities(self.trunk, self.head, rows, self.layout))
+        means = []
+        for own in orders:
+            totals, counts = zip(*(next(found) for _ in own), strict=True)
+            means.append((sum(totals) / len(own), sum(counts) / len(own)))
+        return means
 
     def loss(self, rows: Sequence[Pair], smoothing: float = 0.0) -> Tensor:
         """Return the mean of −log p over the tokens that are written in some rows.
@@ -225,10 +262,18 @@ class Writer:
         self, sources: Sequence[Source], found: Sequence[Sequence[str]]
     ) -> list[list[tuple[str, float]]]:
         flat = [source for source, texts in zip(sources, found, strict=True) for _ in texts]
-        scores = iter(self.score(flat, [text for texts in found for text in texts]))
-        ranked = [[(text, next(scores)) for text in texts] for texts in found]
-        for source, texts in zip(sources, ranked, strict=True):
-            best = texts[0] if source.slots and source.names else max(texts, key=lambda item: item[1])
-            texts[:] = [best, *(each for each in texts if each != best and each[1] <= best[1])]
-            texts.sort(key=lambda item: -item[1])
+        likelihoods = iter(self._likelihoods(flat, [text for texts in found for text in texts]))
+        ranked = []
+        for source, texts in zip(sources, found, strict=True):
+            named = bool(source.slots and source.names)
+            judged: list[tuple[str, float]] = []
+            merits = []
+            for text in texts:
+                total, count = next(likelihoods)
+                judged.append((text, math.exp(total / count)))
+                names = sum(contains(text, name) for name in source.names) if named else 0
+                merits.append(total + CHOSEN * names if named else judged[-1][1])
+            best = judged[merits.index(max(merits))]
+            others = sorted(judged, key=lambda item: -item[1])
+            ranked.append([best, *(each for each in others if each != best and each[1] <= best[1])])
         return ranked

@@ -83,6 +83,17 @@ class Prediction:
     in_scope: bool = True
     scope: float = 0.0
 
+    def stated(self) -> dict[str, Any]:
+        """Return what is told of it where its text stands beside it, as one row of an output."""
+        row: dict[str, Any] = {
+            "prediction": self.value,
+            "probability": self.probability,
+            "ranked": self.ranked,
+            "in_scope": self.in_scope,
+            "scope": self.scope,
+        }
+        return {**row, "parts": self.parts} if self.parts else row
+
 
 class Head(nn.Module, ABC):
     """A task head.

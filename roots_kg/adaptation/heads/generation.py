@@ -84,6 +84,7 @@ class GenerationHead(Head):
         settings = settings or {}
         self.layout = from_mapping(PairLayout, settings.get("layout", to_mapping(LAYOUTS[-1])))
         self.longest, self.beams = int(settings.get("longest", 64)), int(settings.get("beams", BEAMS))
+        self.orders = int(settings.get("orders", 1))
         self.adapter: LowRankAdapter | None = None
         self._trunk_shape: dict[str, Any] | None = settings.get("trunk")
         if self._trunk_shape is not None:
@@ -99,6 +100,7 @@ class GenerationHead(Head):
             "layout": to_mapping(self.layout),
             "longest": self.longest,
             "beams": self.beams,
+            "orders": self.orders,
         }
         if self.adapter is not None:
             found |= {"trunk": self._trunk_shape, "rank": self.adapter.shape.rank}
@@ -249,7 +251,8 @@ class GenerationHead(Head):
         if self.adapter is not None:
             trunk = self.adapter.merged(trunk).eval()
         tokens = SourceTokens(encoder.tokenizer.to_json(), trunk.config.max_positions)
-        self._writers = [(encoder, Writer(trunk, head, tokens, self.layout, self.longest, self.beams))]
+        shape = (self.layout, self.longest, self.beams, self.orders)
+        self._writers = [(encoder, Writer(trunk, head, tokens, *shape))]
         return self._writers[0][1]
 
     def _sources(self, encoded: EncodedTexts, facts: Sequence[Sequence[Fact]] | None = None) -> list[Source]:
