@@ -8,6 +8,7 @@ import pytest
 import tokenizers
 import torch
 
+from roots_kg.adaptation.task import Task
 from roots_kg.encoding.hybrid import HybridEncoder
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.text_encoder import TextEncoder
@@ -17,6 +18,7 @@ from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.model import RootsModel
 from roots_kg.training.transe import train_transe
 
 # one thread, here and in processes that tests start: on a busy machine more of them wait for each other
@@ -201,3 +203,11 @@ def questions_folder(tmp_path_factory, write_task, examples):
     """An answer task: questions over one and over two relations."""
     folder = tmp_path_factory.mktemp("tasks") / "questions"
     return write_task(folder, {"head": "answer"}, examples.questions.train, examples.questions.test)
+
+
+@pytest.fixture(scope="session")
+def routing(encoder, bundle, routing_folder):
+    """A model for the small routing task with the small graph."""
+    model = RootsModel(encoder, graph=bundle)
+    model.adapt(Task.load(routing_folder))
+    return model

@@ -26,13 +26,6 @@ QUESTION = "In which country is Kalmar?"
 
 
 @pytest.fixture(scope="module")
-def routing(encoder, bundle, routing_folder):
-    model = RootsModel(encoder, graph=bundle)
-    model.adapt(Task.load(routing_folder))
-    return model
-
-
-@pytest.fixture(scope="module")
 def questions(encoder, bundle, questions_folder):
     model = RootsModel(encoder, graph=bundle)
     model.adapt(Task.load(questions_folder), shots=24)

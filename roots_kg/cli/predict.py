@@ -82,7 +82,11 @@ def predict(
             name = heads[0].task.name
             predicted = {name: loaded.predict(inputs, name, progress=advance)}
     if as_json:
-        print_json(_by_task({name: _rows(inputs, found) for name, found in predicted.items()}))
+        rows = {
+            name: [prediction.stated(text) for text, prediction in zip(inputs, found, strict=True)]
+            for name, found in predicted.items()
+        }
+        print_json(_by_task(rows))
     else:
         _show_predictions(inputs, heads, predicted)
 
@@ -107,14 +111,6 @@ def _read(records: Sequence[Record], heads: Sequence[Head]) -> list[Text]:
             )
         inputs.append(first)
     return inputs
-
-
-def _rows(inputs: Sequence[Text], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    from roots_kg.fusion.encoder import plain_text
-
-    return [
-        {"text": plain_text(text), **found.stated()} for text, found in zip(inputs, predictions, strict=True)
-    ]
 
 
 def _by_task(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -24,7 +23,7 @@ from roots_kg import __version__
 from roots_kg.errors import GraphError, RootsError
 from roots_kg.serve.batching import Batcher, Busy
 from roots_kg.serve.config import ServeConfig
-from roots_kg.serve.guard import Guard
+from roots_kg.serve.guard import AsciiJSON, Guard, failure
 from roots_kg.serve.monitoring import Monitoring
 from roots_kg.serve.page import page
 from roots_kg.serve.service import Service
@@ -32,7 +31,6 @@ from roots_kg.serve.service import Service
 __all__ = ["make_app"]
 
 AROUND, MOST_AROUND = 40, 400
-NO_TASK = "this server's model has no task"
 
 _BEARER = HTTPBearer(auto_error=False, description="The key in the server's `--api-key-file`.")
 
@@ -86,13 +84,6 @@ class _Failure(BaseModel):
     hint: str | None = None
 
 
-class _Json(JSONResponse):
-    """JSON in ASCII: half a surrogate pair, which UTF-8 cannot hold, comes back as it came."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
 def make_app(service: Service, config: ServeConfig | None = None) -> FastAPI:
     """Return the ASGI application that serves a model.
 
@@ -131,7 +122,7 @@ def make_app(service: Service, config: ServeConfig | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
-        default_response_class=_Json,
+        default_response_class=AsciiJSON,
     )
 
     def require_key(sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
@@ -152,30 +143,26 @@ def make_app(service: Service, config: ServeConfig | None = None) -> FastAPI:
     async def predict(asked: _Asked) -> Response:
         """Answer texts, with a probability each; of a model with several tasks, for each of them."""
         texts = service.read(asked.texts, asked.task)
-        if not service.model.heads:
-            raise HTTPException(400, NO_TASK)
         found = await ask(("predict", asked.task, asked.graph), texts)
         names = list(found[0]) if found else []
         rows = {name: [each[name] for each in found] for name in names}
         if len(names) < 2 and (asked.task is not None or len(service.model.heads) == 1):
-            return _Json(jsonable_encoder({"predictions": next(iter(rows.values()), [])}))
-        return _Json(jsonable_encoder({"tasks": rows}))
+            return AsciiJSON(jsonable_encoder({"predictions": next(iter(rows.values()), [])}))
+        return AsciiJSON(jsonable_encoder({"tasks": rows}))
 
     @app.post("/explain", tags=["texts"], **guarded)
     async def explain(asked: _Asked) -> Response:
         """Answer texts, with the links in them, the triples that were used and what each was worth."""
-        if not service.model.heads:
-            raise HTTPException(400, NO_TASK)
-        task = asked.task or next(iter(service.model.heads))
+        task = asked.task or next(iter(service.model.heads), None)
         texts = service.read(asked.texts, task)
         found = await ask(("explain", task, asked.graph), texts)
-        return _Json(jsonable_encoder({"task": task, "explanations": found}))
+        return AsciiJSON(jsonable_encoder({"task": task, "explanations": found}))
 
     @app.post("/encode", tags=["texts"], **guarded)
     async def encode(asked: _Plain) -> Response:
         """Return the vector of each text, of length 1."""
         texts = service.read_plain(asked.texts)
-        return _Json({"vectors": await ask(("encode", None, True), texts)})
+        return AsciiJSON({"vectors": await ask(("encode", None, True), texts)})
 
     @app.post("/generate", tags=["texts"], response_class=StreamingResponse, **guarded)
     async def generate(asked: _Prompt) -> Response:
@@ -201,7 +188,7 @@ def make_app(service: Service, config: ServeConfig | None = None) -> FastAPI:
         limit: Annotated[int, Query(ge=1, le=MOST_AROUND)] = AROUND,
     ) -> Response:
         """Return the entities and triples around an entity, which is named by key or by name."""
-        return _Json(await asyncio.to_thread(service.around, entity, hops, limit))
+        return AsciiJSON(await asyncio.to_thread(service.around, entity, hops, limit))
 
     if config.allow_edits:
 
@@ -209,12 +196,12 @@ def make_app(service: Service, config: ServeConfig | None = None) -> FastAPI:
         async def edit(edits: _Edits) -> Response:
             """Remove triples and add others, all of them or none; it lasts as long as the server."""
             done = await batcher.alone(partial(service.edit, edits.add, edits.remove))
-            return _Json(done)
+            return AsciiJSON(done)
 
     @app.get("/model", tags=["server"], **guarded)
     async def model() -> Response:
         """Return what the server serves: tasks, labels, and the size of the graph."""
-        return _Json({**service.about(), "edits": config.allow_edits})
+        return AsciiJSON({**service.about(), "edits": config.allow_edits})
 
     @app.get("/metrics", tags=["server"], **guarded)
     async def metrics() -> Response:
@@ -282,26 +269,22 @@ def _answer_failures(app: FastAPI) -> None:
         status = 503 if isinstance(error, Busy) else 404 if _unknown_entity(request, error) else 400
         where = "" if error.line is None else f"{error.path}:{error.line}: "
         headers = {"Retry-After": "1"} if status == 503 else None
-        return _failure(status, where + error.message, error.hint, headers)
+        return failure(status, where + error.message, error.hint, headers)
 
     @app.exception_handler(asyncio.TimeoutError)
     async def late(request: Request, error: Exception) -> Response:
-        return _failure(504, "the answer took too long", "send fewer or shorter texts")
+        return failure(504, "the answer took too long", "send fewer or shorter texts")
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        return _failure(422, f"{where}: {first['msg']}", "/openapi.json describes every request")
+        return failure(422, f"{where}: {first['msg']}", "/openapi.json describes every request")
 
     @app.exception_handler(AnyHTTPException)
     async def refused(request: Request, error: AnyHTTPException) -> Response:
-        return _failure(error.status_code, str(error.detail), headers=error.headers)
+        return failure(error.status_code, str(error.detail), headers=error.headers)
 
 
 def _unknown_entity(request: Request, error: RootsError) -> bool:
     return isinstance(error, GraphError) and request.method == "GET"
-
-
-def _failure(status: int, error: str, hint: str | None = None, headers: Any = None) -> Response:
-    return _Json({"error": error, "hint": hint}, status_code=status, headers=headers)

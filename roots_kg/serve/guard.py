@@ -10,13 +10,15 @@ import traceback
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import JSONResponse, Response
+
 from roots_kg.serve.config import ServeConfig
 from roots_kg.serve.monitoring import Monitoring
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Guard", "log"]
+__all__ = ["AsciiJSON", "Guard", "failure", "log"]
 
 log = logging.getLogger("roots_kg.serve")
 
@@ -26,6 +28,8 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+
+CLOSE = {"connection": "close"}
 
 
 class Guard:
@@ -61,7 +65,7 @@ class Guard:
         try:
             body, refusal = await self._body(scope, receive)
             if refusal is not None:
-                await _refuse(observed, *refusal)
+                await failure(*refusal, headers=CLOSE)(scope, receive, observed)
             else:
                 await self.app(scope, _replay(body, receive), observed)
         except Exception as error:
@@ -69,7 +73,7 @@ class Guard:
             if status:
                 raise  # the answer has begun; closing the connection says that it is not whole
             told = f"internal error: {type(error).__name__}; the server's log has more under {request_id}"
-            await _refuse(observed, 500, told)
+            await failure(500, told, headers=CLOSE)(scope, receive, observed)
         finally:
             route = getattr(scope.get("route"), "path", "(none)")
             seconds = time.perf_counter() - started
@@ -133,12 +137,14 @@ def _log_failure(error: Exception, request_id: str) -> None:
     log.error(json.dumps(line))
 
 
-async def _refuse(send: Send, status: int, error: str) -> None:
-    body = json.dumps({"error": error, "hint": None}).encode()
-    headers: list[Any] = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+class AsciiJSON(JSONResponse):
+    """JSON in ASCII: half a surrogate pair, which UTF-8 cannot hold, comes back as it came."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the content as bytes."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def failure(status: int, error: str, hint: str | None = None, headers: Any = None) -> Response:
+    """Return the answer that says what went wrong."""
+    return AsciiJSON({"error": error, "hint": hint}, status_code=status, headers=headers)

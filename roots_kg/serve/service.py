@@ -12,15 +12,16 @@ import torch
 from roots_kg.adaptation.task import Record, is_text
 from roots_kg.errors import GraphError, UsageError
 from roots_kg.explain import Explanation
-from roots_kg.fusion.encoder import Text, plain_text
+from roots_kg.fusion.encoder import Text
 from roots_kg.graph.editing import add_triples, remove_triples
+from roots_kg.graph.readers import RawTriple
+from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.model import RootsModel
 from roots_kg.viz.selection import neighbourhood
 
-__all__ = ["Service", "Triple"]
+__all__ = ["Service"]
 
-Triple = tuple[str, str, str]
 SOURCE = "added over HTTP"
 WHERE = Path("texts")
 """What stands for a file where a text of a request is at fault."""
@@ -41,15 +42,15 @@ class Service:
         self._text_only: RootsModel | None = None
 
     @property
-    def graph(self) -> KnowledgeGraph:
-        """The model's graph.
+    def bundle(self) -> GraphBundle:
+        """The model's graph with its vectors.
 
         Raises:
             UsageError: if it has none.
         """
         if self.model.knowledge is None:
             raise UsageError("this model has no graph")
-        return self.model.knowledge.graph
+        return self.model.knowledge.bundle
 
     def about(self) -> dict[str, Any]:
         """Return the name of the model, its tasks with their labels, and the size of its graph."""
@@ -122,10 +123,7 @@ class Service:
             else:
                 found = {"": model.predict(inputs, task)}
             rows = {
-                name: [
-                    {"text": plain_text(text), **prediction.stated()}
-                    for text, prediction in zip(inputs, predictions, strict=True)
-                ]
+                name: [prediction.stated(text) for text, prediction in zip(inputs, predictions, strict=True)]
                 for name, predictions in found.items()
             }
             return [{name: row[number] for name, row in rows.items()} for number in range(len(inputs))]
@@ -137,7 +135,7 @@ class Service:
             GraphError: if the graph does not have it.
             UsageError: if there is no graph.
         """
-        graph = self.graph
+        graph = self.bundle.graph
         if not is_text(entity):
             raise GraphError("half a surrogate pair is no character")
         found = neighbourhood(graph, [entity], hops=hops, max_nodes=limit)
@@ -162,7 +160,7 @@ class Service:
             "left_out": found.left_out,
         }
 
-    def edit(self, add: Sequence[Triple], remove: Sequence[Triple]) -> dict[str, Any]:
+    def edit(self, add: Sequence[RawTriple], remove: Sequence[RawTriple]) -> dict[str, Any]:
         """Take triples out of the graph and put others in, all of them or, if one cannot be, none.
 
         The model is another one afterwards; what is being answered is answered by the one that was there.
@@ -171,9 +169,7 @@ class Service:
             GraphError, UsageError: if a triple is not there, if a name is not clear, or if the model does not
                 take a new relation.
         """
-        if self.model.knowledge is None:
-            raise UsageError("this model has no graph")
-        bundle = self.model.knowledge.bundle
+        bundle = self.bundle
         removed = added = new = 0
         if remove:
             bundle, removal = remove_triples(bundle, KnowledgeGraph.from_triples(remove))

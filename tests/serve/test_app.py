@@ -11,9 +11,9 @@ from roots_kg.serve import ServeConfig
 TEXTS = ["The parcel to Wels never arrived.", "Our office in Calama needs a new invoice.", ""]
 
 
-def test_predictions_are_those_of_the_model(serving, adapted):
+def test_predictions_are_those_of_the_model(serving, routing):
     told = serving().post("/predict", json={"texts": TEXTS}).json()
-    expected = adapted.predict(TEXTS)
+    expected = routing.predict(TEXTS)
     assert [row["prediction"] for row in told["predictions"]] == [found.value for found in expected]
     for row, found, text in zip(told["predictions"], expected, TEXTS, strict=True):
         assert row["text"] == text
@@ -30,31 +30,31 @@ def test_a_line_of_an_examples_file_is_read_as_one(serving):
     assert (failed.status_code, failed.json()["error"]) == (400, "texts:2: 'text' is missing")
 
 
-def test_the_graph_can_be_switched_off(serving, adapted):
+def test_the_graph_can_be_switched_off(serving, routing):
     client = serving()
     off = client.post("/explain", json={"texts": TEXTS[:1], "graph": False}).json()["explanations"][0]
     on = client.post("/explain", json={"texts": TEXTS[:1]}).json()["explanations"][0]
     assert (off["links"], off["evidence"]) == ([], [])
     assert on["links"][0]["entity"] == "Wels"
     assert on["evidence"][0]["triple"] == ["Wels", "located_in", "Austria"]
-    plain = adapted.without_graph().predict(TEXTS[:1])[0]
+    plain = routing.without_graph().predict(TEXTS[:1])[0]
     assert off["probability"] == pytest.approx(plain.probability, abs=1e-6)
     assert on["probability"] > off["probability"]
 
 
-def test_vectors_are_those_of_the_model(serving, adapted):
+def test_vectors_are_those_of_the_model(serving, routing):
     vectors = serving().post("/encode", json={"texts": ["a", "b"]}).json()["vectors"]
-    for told, expected in zip(vectors, adapted.encode(["a", "b"]).tolist(), strict=True):
+    for told, expected in zip(vectors, routing.encode(["a", "b"]).tolist(), strict=True):
         assert told == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_text_is_generated_piece_by_piece(serving, adapted):
+def test_a_text_is_generated_piece_by_piece(serving, routing):
     client = serving(max_streams=1)
     for _ in range(2):  # the place is free again
         with client.stream("POST", "/generate", json={"prompt": "She", "max_new_tokens": 6}) as answer:
             assert answer.status_code == 200
             written = "".join(answer.iter_text())
-        assert written == adapted.generate("She", max_new_tokens=6)
+        assert written == routing.generate("She", max_new_tokens=6)
     failed = client.post("/generate", json={"prompt": "She", "top_k": 3})
     assert (failed.status_code, failed.json()["hint"]) == (400, "turn sample on")
     assert client.post("/generate", json={"prompt": "a", "max_new_tokens": 10_000}).status_code == 400
@@ -148,12 +148,12 @@ def test_an_answer_that_takes_too_long_is_given_up(serving):
     assert "too long" in told.json()["error"]
 
 
-def test_what_breaks_is_logged_without_what_a_client_wrote(serving, adapted, monkeypatch, caplog):
+def test_what_breaks_is_logged_without_what_a_client_wrote(serving, routing, monkeypatch, caplog):
     def broken(texts, *_, **__):
         raise ZeroDivisionError(texts[0])
 
     client = serving()
-    monkeypatch.setattr(adapted, "predict", broken)
+    monkeypatch.setattr(routing, "predict", broken)
     with caplog.at_level(logging.INFO, "roots_kg.serve"):
         told = client.post("/predict", json={"texts": ["a secret"]})
     assert told.status_code == 500

@@ -17,9 +17,9 @@ TEXT = "The parcel to <b>Wels</b> 🎁 never arrived, said Graz."
 
 
 @pytest.fixture(scope="module")
-def address(adapted):
+def address(routing):
     """Where a server listens, in this process."""
-    settings = uvicorn.Config(make_app(Service(adapted, "routing"), ServeConfig()), port=0, log_level="error")
+    settings = uvicorn.Config(make_app(Service(routing, "routing"), ServeConfig()), port=0, log_level="error")
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

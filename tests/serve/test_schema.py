@@ -11,9 +11,9 @@ from roots_kg.serve import ServeConfig, make_app
 from roots_kg.serve.service import Service
 
 
-def test_no_request_breaks_the_server(adapted):
+def test_no_request_breaks_the_server(routing):
     limits = ServeConfig(allow_edits=True, max_new_tokens=24, hosts=("*",))
-    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(Service(adapted, "routing"), limits))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(Service(routing, "routing"), limits))
     operations = [found.ok() for found in schema.get_all_operations()]
     assert {operation.path for operation in operations} >= {"/predict", "/explain", "/graph", "/generate"}
     seen = defaultdict(set)

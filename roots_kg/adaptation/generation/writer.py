@@ -156,7 +156,7 @@ class Writer:
         return self._ranked(sources, [list(dict.fromkeys(texts)) for texts in found])
 
     def _orders(self, source: Source) -> list[Source]:
-        """Return a source with its triples in several orders, its own first; some may be the same."""
+        """Return a source with its triples in several orders, its own first, none twice."""
         draw = random.Random(source.prompt)
         others = [source.reordered(draw) for _ in range(self.orders - 1)] if len(source.triples) > 1 else []
         return list(dict.fromkeys([source, *others]))
@@ -196,7 +196,8 @@ class Writer:
     @torch.inference_mode()
     def _likelihoods(self, sources: Sequence[Source], texts: Sequence[str]) -> list[tuple[float, float]]:
         """Return the log-probability of each text and its number of tokens, the means over the orders."""
-        orders = [self._orders(source) for source in sources]
+        known = {source: self._orders(source) for source in dict.fromkeys(sources)}
+        orders = [known[source] for source in sources]
         flat = [(each, text) for own, text in zip(orders, texts, strict=True) for each in own]
         rows = self.tokens.pairs([each for each, _ in flat], [text for _, text in flat], self.layout)
         found = iter(log_probabilities(self.trunk, self.head, rows, self.layout))

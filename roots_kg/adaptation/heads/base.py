@@ -15,7 +15,7 @@ from roots_kg.adaptation.objective import HeadObjective, Objective
 from roots_kg.adaptation.sample_tasks import SampleTask
 from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import TaskError, nearest
-from roots_kg.fusion.encoder import EncodedTexts, Knowledge, Text
+from roots_kg.fusion.encoder import EncodedTexts, Knowledge, Text, plain_text
 
 __all__ = ["Encode", "Example", "Head", "Part", "Prediction"]
 
@@ -83,9 +83,10 @@ class Prediction:
     in_scope: bool = True
     scope: float = 0.0
 
-    def stated(self) -> dict[str, Any]:
-        """Return what is told of it where its text stands beside it, as one row of an output."""
+    def stated(self, text: Text) -> dict[str, Any]:
+        """Return its text and what is told of it, as one row of an output."""
         row: dict[str, Any] = {
+            "text": plain_text(text),
             "prediction": self.value,
             "probability": self.probability,
             "ranked": self.ranked,
