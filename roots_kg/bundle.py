@@ -26,7 +26,12 @@ from safetensors.torch import load_file, save_file
 from roots_kg.config import from_mapping
 from roots_kg.errors import BundleError, ConfigError, RootsError, nearest
 
-__all__ = ["Bundle", "atomic_folder", "is_bundle", "sha256"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Bundle", "atomic_folder", "is_bundle", "locked", "make_folder", "sha256"]
 
 FORMAT, VERSION = "roots-kg", 1
 _KEYS = ("format", "version", "kind", "settings", "files")
@@ -100,8 +105,33 @@ class Bundle:
             "settings": dict(settings),
             "files": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
         }
-        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        (folder / "config.json").write_text(text, encoding="utf-8", newline="\n")
+        _write_config(folder, config)
+
+    @staticmethod
+    def amend(path: Path, kind: str, files: Mapping[str, bytes]) -> None:
+        """Put further files into a bundle, or others in place of its own; its other files stay as they are.
+
+        Args:
+            path: its folder.
+            kind: what it is.
+            files: the bytes of each, by its path in the folder.
+
+        Raises:
+            BundleError: if it is no such bundle, or cannot be written.
+        """
+        with atomic_folder(path, kind=kind) as folder:
+            if not is_bundle(path, kind):
+                raise BundleError(f"this is not a saved {kind}", path=path)
+            shutil.copytree(path, folder, dirs_exist_ok=True, copy_function=_link)
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            for name, content in files.items():
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                target.write_bytes(content)
+                config["files"][name] = sha256(target)
+            (folder / "config.json").unlink()
+            _write_config(folder, config)
 
     @classmethod
     def read(cls, path: Path, kind: str) -> Bundle:
@@ -244,6 +274,56 @@ def _stranger(bundle: Path) -> Path | None:
         files = json.loads(config.read_text(encoding="utf-8")).get("files", {})
         known |= {config, *(config.parent / name for name in files)}
     return next((path for path in sorted(bundle.rglob("*")) if path.is_file() and path not in known), None)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of an existing folder that is about to be changed.
+
+    The lock ends with the process, however it ends, and leaves no file behind. Where the system has no such
+    locks, on Windows, it does nothing.
+
+    Raises:
+        BundleError: if another process holds the lock.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            hint = "wait until it is done, or name another folder"
+            raise BundleError("another process is writing here", path=folder, hint=hint) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it lies in.
+
+    Raises:
+        BundleError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(f"cannot be written: {error.strerror}", path=folder) from error
+
+
+def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8", newline="\n")
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the system cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _move_into_place(temporary: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,14 @@ __all__ = [
     "KnowledgeOption",
     "PrecisionOption",
     "ProjectOption",
+    "ResumeOption",
     "TaskOption",
+    "TensorboardOption",
     "figures",
     "passes_bar",
     "print_json",
     "progress_bar",
+    "resumable",
     "table",
 ]
 
@@ -47,6 +51,11 @@ ProjectOption = Annotated[
         "--project-knowledge",
         help="Move the vectors of --knowledge, from another training, to those that the model knows.",
     ),
+]
+
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+TensorboardOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="A folder for a log that TensorBoard reads as well.")
 ]
 
 
@@ -93,6 +102,19 @@ def passes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     with _progress() as progress:
         task = progress.add_task(title, total=None, visible=False)
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Say of a training that is to write `out`, if it is interrupted, how it goes on."""
+    from roots_kg.training.runs import work_folder
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if work_folder(out).exists():
+            print(f"{work_folder(out)} holds the run so far; go on with --resume", file=sys.stderr)
+        raise
 
 
 def _progress() -> Progress:

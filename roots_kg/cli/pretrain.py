@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.cli.output import (
+    JsonOption,
+    ResumeOption,
+    TensorboardOption,
+    figures,
+    print_json,
+    resumable,
+)
 
 
 def pretrain(
@@ -24,7 +31,8 @@ def pretrain(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="Of the random numbers.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    resume: ResumeOption = False,
+    tensorboard: TensorboardOption = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads; more help where nothing else runs.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +43,6 @@ def pretrain(
     from roots_kg.config import from_mapping, load_yaml
     from roots_kg.training.pretraining import pretrain as run
     from roots_kg.training.pretraining_config import PretrainingConfig, find_texts
-    from roots_kg.training.stopped_runs import work_folder
 
     settings = load_yaml(config)
     settings |= {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
@@ -43,13 +50,17 @@ def pretrain(
     text = files or find_texts(stated.text, config.parent, config)
     held_out = validation or find_texts(stated.validation, config.parent, config)
     started, cpu = time.perf_counter(), time.process_time()
-    try:
-        bar = sys.stderr.isatty()
-        result = run(stated, text, held_out, out, resume=resume, threads=threads, progress=bar)
-    except KeyboardInterrupt:
-        if work_folder(out).exists():
-            print(f"{work_folder(out)} holds the run so far; go on with --resume", file=sys.stderr)
-        raise
+    with resumable(out):
+        result = run(
+            stated,
+            text,
+            held_out,
+            out,
+            resume=resume,
+            tensorboard=tensorboard,
+            threads=threads,
+            progress=sys.stderr.isatty(),
+        )
     seconds = {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     metrics = {"text_tokens": result.tokens, **result.curve[-1]}
     if as_json:

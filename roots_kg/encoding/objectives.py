@@ -56,6 +56,16 @@ class Targets:
     token_types: Tensor | None = None
     follows: Tensor | None = None
 
+    def to(self, device: torch.device) -> Targets:
+        """Return them on a device."""
+        return Targets(
+            self.input_ids.to(device),
+            self.labels.to(device),
+            self.causal,
+            None if self.token_types is None else self.token_types.to(device),
+            None if self.follows is None else self.follows.to(device),
+        )
+
 
 def causal(input_ids: Tensor) -> Targets:
     """Predict each token of (B, L) from those to its left."""

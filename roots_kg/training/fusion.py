@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as lightning
-from pytorch_lightning.callbacks import Callback
 
 from roots_kg.config import to_mapping
 from roots_kg.encoding.interface import Encoder
@@ -22,11 +20,12 @@ from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, MarkedText
 from roots_kg.fusion.store import FusionBundle, encoder_name
 from roots_kg.graph.store import GraphBundle
 from roots_kg.threads import some_threads
-from roots_kg.training.fit import fit
+from roots_kg.training.fit import fit, trainer_options
 from roots_kg.training.fusion_config import FusionTrainingConfig
 from roots_kg.training.fusion_module import Augment, FusionModule
 from roots_kg.training.fusion_texts import FusionTexts
 from roots_kg.training.progress import RichProgress
+from roots_kg.training.runs import Run
 
 __all__ = ["FusionResult", "train_fusion"]
 
@@ -63,6 +62,7 @@ def train_fusion(
     augment: Augment | None = None,
     threads: int = 1,
     progress: bool = False,
+    run: Run | None = None,
     **trainer: Any,
 ) -> FusionResult:
     """Train a fusion layer on texts made from a graph.
@@ -75,6 +75,7 @@ def train_fusion(
         augment: see `FusionModule`; by default what `config.augmentation` names.
         threads: that torch uses.
         progress: show a bar.
+        run: where it keeps its checkpoint and its log.
         trainer: further arguments of `pytorch_lightning.Trainer`.
 
     Raises:
@@ -98,30 +99,26 @@ def train_fusion(
         dropped=config.dropped,
         lines=lines,
     )
+    virtual = None
     if augment is None and config.augmentation != "none":
         virtual = make_augmentation(config.augmentation, knowledge.entities, config.seed)
         augment = augment_vectors(virtual)
-    module = FusionModule(layers, texts, config, augment)
-    curve = _Curve()
-    callbacks: list[Callback] = [curve]
-    if progress:
-        callbacks.append(RichProgress("fusion", unit="texts", size=lambda _: config.batch_size))
-    options: dict[str, Any] = {
-        "accelerator": "cpu",
-        "max_epochs": 1,
-        "gradient_clip_val": 1.0,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": progress,
-        "callbacks": [*callbacks, *trainer.pop("callbacks", [])],
+    module = FusionModule(layers, texts, config, augment, virtual)
+    run = run or Run()
+    options = trainer_options(
+        run,
+        config.steps,
+        RichProgress("fusion", unit="texts", size=lambda _: config.batch_size) if progress else None,
+        accelerator="cpu",
+        max_epochs=1,
+        gradient_clip_val=1.0,
         **trainer,
-    }
+    )
     with some_threads(threads):
-        fit(module.train(), options)
+        fit(module.train(), run, options)
     layer = layers.fusion.eval().requires_grad_(False)
     bundle = FusionBundle(layer, encoder_name(encoder), graph.space, config.retrieval, to_mapping(config))
-    loss, right, wrong = np.mean(curve.points[-max(1, len(curve.points) // 10) :], axis=0).tolist()
+    loss, right, wrong = np.mean(module.curve[-max(1, len(module.curve) // 10) :], axis=0).tolist()
     return FusionResult(bundle, len(lines), loss, (right, wrong), time.process_time() - started)
 
 
@@ -137,20 +134,3 @@ def _lines(knowledge: Knowledge, text: Sequence[Path]) -> list[MarkedText]:
     return [
         MarkedText(line, tuple(mentions)) for line, mentions in zip(lines, found, strict=True) if mentions
     ]
-
-
-class _Curve(Callback):
-    """Remembers the loss of each step and how far gates stood open."""
-
-    def __init__(self) -> None:
-        self.points: list[tuple[float, float, float]] = []
-
-    def on_train_batch_end(  # type: ignore[override]
-        self,
-        trainer: lightning.Trainer,
-        pl_module: FusionModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        self.points.append((float(outputs["loss"]), *pl_module.openness))

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from roots_kg.encoding.text_encoder import pool_tokens
+from roots_kg.fusion.augmentation.base import Augmentation
 from roots_kg.fusion.encoder import KnowledgeEncoder, Surroundings
 from roots_kg.training.fusion_config import FusionTrainingConfig
 from roots_kg.training.fusion_losses import distance_from_start, gate_loss, recovery_loss
@@ -28,13 +29,15 @@ class FusionModule(lightning.LightningModule):
     """One step of a fusion layer: names that are missing from texts are recovered through the graph.
 
     The text side is frozen. Every step draws its texts with a generator of its own. `openness` is, of the
-    last step, how much of the graph texts let in whose links are right, and those whose links are wrong.
+    last step, how much of the graph texts let in whose links are right, and those whose links are wrong;
+    `curve` has the loss and both of them for each step.
 
     Args:
         layers: the encoder, the graph, and the layer, which is trained in place.
         texts: where texts are drawn from.
         config: how.
         augment: what is done to the vectors of entities, or None.
+        virtual: the augmentation behind it, whose state belongs into a checkpoint, or None.
     """
 
     def __init__(
@@ -43,12 +46,15 @@ class FusionModule(lightning.LightningModule):
         texts: FusionTexts,
         config: FusionTrainingConfig,
         augment: Augment | None = None,
+        virtual: Augmentation | None = None,
     ) -> None:
         super().__init__()
         assert layers.fusion is not None
         self.fusion, self.texts, self.settings, self.augment = layers.fusion, texts, config, augment
         self._layers = [layers]  # in a list, so that Lightning sees only what is trained
         self.openness = (0.0, 0.0)
+        self.curve: list[tuple[float, float, float]] = []
+        self._virtual = virtual
         self._start = {name: value.detach().clone() for name, value in self.fusion.named_parameters()}
 
     @property
@@ -57,12 +63,12 @@ class FusionModule(lightning.LightningModule):
         return self._layers[0]
 
     def train_dataloader(self) -> DataLoader[int]:
-        """The numbers of the steps."""
+        """As many items as there are steps; which step it is, also in a resumed run, Lightning knows."""
         return DataLoader(range(self.settings.steps), batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, batch: int, number: int) -> Tensor:
-        """Return the loss of step `batch`."""
-        generator = np.random.default_rng([self.settings.seed, int(batch)])
+        """Return the loss of a step."""
+        generator = np.random.default_rng([self.settings.seed, self.global_step])
         drawn = self.texts.batch(self.settings.batch_size, generator)
         candidates, answer, counted = self._candidates(drawn, generator)
         found = list(
@@ -78,7 +84,24 @@ class FusionModule(lightning.LightningModule):
 
         total = loss(vectors) if self.augment is None else self.augment(vectors, loss)
         held = self.settings.held * distance_from_start(self.fusion.named_parameters(), self._start)
+        told = float((total + held).detach()), *self.openness
+        self.curve.append(told)
+        named = zip(("loss", "gate", "gate_where_a_link_is_wrong"), told, strict=True)
+        self.log_dict(dict(named), batch_size=1)
         return total + held
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save where the training started, what it went through, and what its augmentation learned."""
+        checkpoint["start"] = self._start
+        checkpoint["curve"] = [list(told) for told in self.curve]
+        checkpoint["virtual"] = self._virtual.state_dict() if self._virtual is not None else {}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take that up again."""
+        self._start = dict(checkpoint["start"])
+        self.curve = [(loss, right, wrong) for loss, right, wrong in checkpoint["curve"]]
+        if self._virtual is not None:
+            self._virtual.load_state_dict(checkpoint["virtual"])
 
     def configure_optimizers(self) -> Any:
         """Adam, its learning rate falling linearly to 0."""

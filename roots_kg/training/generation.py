@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file, save_file
 
 from roots_kg.adaptation.generation.adapting import mean_loss
@@ -29,17 +28,17 @@ from roots_kg.metrics import text_metrics
 from roots_kg.model import RootsModel
 from roots_kg.model_store import KIND
 from roots_kg.threads import some_threads
-from roots_kg.training.fit import fit
+from roots_kg.training.fit import fit, trainer_options
 from roots_kg.training.generation_config import GenerationTrainingConfig
 from roots_kg.training.generation_data import LAYOUT, Rows, make_rows, split, train_pair_tokenizer
 from roots_kg.training.generation_module import GenerationModule
-from roots_kg.training.language_model_training import best_precision
+from roots_kg.training.language_model_training import precision_name
 from roots_kg.training.progress import RichProgress
-from roots_kg.training.stopped_runs import run_folder
+from roots_kg.training.runs import Run, file_sizes, log_now, run_folder
 
-__all__ = ["BEST", "CHECKPOINT", "CURVE", "TOKENIZER", "GenerationResult", "train_generation"]
+__all__ = ["BEST", "TOKENIZER", "GenerationResult", "train_generation"]
 
-CHECKPOINT, CURVE, BEST, TOKENIZER = "last.ckpt", "curve.jsonl", "best.safetensors", "tokenizer.json"
+BEST, TOKENIZER = "best.safetensors", "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,7 @@ def train_generation(
     *,
     start: Path | None = None,
     resume: bool = False,
+    tensorboard: Path | None = None,
     threads: int = 1,
     progress: bool = False,
     **trainer: Any,
@@ -81,11 +81,12 @@ def train_generation(
     Args:
         task: whose head is `generation`.
         config: how.
-        out: the folder to write; `stopped_runs.work_folder(out)` is used on the way, and stays if the run is
+        out: the folder to write; `runs.work_folder(out)` is used on the way, and stays if the run is
             stopped.
         validation: a JSONL file of examples that are held out; without one, some of `task.train` are.
         start: a model to go on from, in place of new weights.
         resume: go on with a run that was stopped.
+        tensorboard: a folder for a log that TensorBoard reads.
         threads: that torch uses.
         progress: show a bar.
         trainer: further arguments of `pytorch_lightning.Trainer`.
@@ -108,8 +109,11 @@ def train_generation(
     )
     if validation is None:
         examples, held = split(examples, config.held_out, config.seed)
-    stated = {"config": to_mapping(config), "data": [[str(path), path.stat().st_size] for path in files]}
-    with run_folder(out, stated, CHECKPOINT, resume=resume) as work, some_threads(threads):
+    stated = {"config": to_mapping(config), "data": file_sizes(files)}
+    kept = run_folder(out, stated, resume=resume, every=config.validate_every, tensorboard=tensorboard)
+    with kept as run, some_threads(threads):
+        work = run.folder
+        assert work is not None
         if start is not None:
             encoder = _encoder_of(start, task)
         else:
@@ -123,7 +127,7 @@ def train_generation(
         writer = Writer(trunk, output, tokens, LAYOUT, longest(rows.pairs), config.beams)
         module = GenerationModule(writer, rows.pairs, config)
         looks = _Looks(work, held_rows, config)
-        _fit(module, looks, work, resume=resume, progress=progress, **trainer)
+        _fit(module, looks, run, progress=progress, **trainer)
         best = load_file(work / BEST)
         for name, part in (("trunk.", trunk), ("head.", output)):
             own = {key.removeprefix(name): value for key, value in best.items() if key.startswith(name)}
@@ -137,6 +141,7 @@ def train_generation(
         model = RootsModel(encoder.requires_grad_(False).eval())
         model.heads[task.name] = GenerationHead(task, encoder.hidden_size, None, settings).eval()
         model.save_pretrained(out)
+        run.record(out, KIND)
     return GenerationResult(
         model,
         len(examples),
@@ -171,34 +176,20 @@ def _new_encoder(config: GenerationTrainingConfig, path: Path) -> TextEncoder:
     return TextEncoder(HybridEncoder(Transformer(shape)), tokenizer, head)
 
 
-def _fit(
-    module: GenerationModule, looks: _Looks, work: Path, *, resume: bool, progress: bool, **trainer: Any
-) -> None:
+def _fit(module: GenerationModule, looks: _Looks, run: Run, *, progress: bool, **trainer: Any) -> None:
     config = module.config
-    checkpoints = ModelCheckpoint(
-        dirpath=work,
-        filename=CHECKPOINT.removesuffix(".ckpt"),
-        every_n_train_steps=config.validate_every,
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
-    )
-    bar: list[Callback] = [RichProgress("generation", unit="texts", size=len)] if progress else []
-    options: dict[str, Any] = {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
-        "max_steps": config.steps,
-        "max_epochs": -1,
-        "gradient_clip_val": config.optimizer.clip,
-        "precision": best_precision()
-        if config.precision == "auto"
-        else {"32": "32-true", "bf16": "bf16-mixed"}[config.precision],
-        "logger": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": progress,
-        "use_distributed_sampler": False,
-        "callbacks": [*bar, looks, checkpoints, *trainer.pop("callbacks", [])],
+    options = trainer_options(
+        run,
+        config.steps,
+        RichProgress("generation", unit="texts", size=len) if progress else None,
+        [looks],
+        max_steps=config.steps,
+        max_epochs=-1,
+        gradient_clip_val=config.optimizer.clip,
+        precision=precision_name(config.precision),
         **trainer,
-    }
-    fit(module.train(), options, work / CHECKPOINT if resume else None)
+    )
+    fit(module.train(), run, options)
     module.cpu().eval()
 
 
@@ -229,7 +220,9 @@ class _Looks(Callback):
             return
         point = {"step": float(step), "loss": sum(self._losses) / len(self._losses)}
         self._losses.clear()
-        point |= self.look(pl_module.averaged)
+        judged = self.look(pl_module.averaged)
+        log_now(trainer, judged)
+        point |= judged
         point["cpu_seconds"] = self._before + time.process_time() - self._started
         if all(point["held_out_bleu"] > other["held_out_bleu"] for other in self.curve):
             parts = {"trunk.": pl_module.averaged_trunk, "head.": pl_module.averaged_head}
@@ -240,8 +233,6 @@ class _Looks(Callback):
             }
             save_file(weights, self.work / BEST)
         self.curve.append(point)
-        lines = "".join(json.dumps(each) + "\n" for each in self.curve)
-        (self.work / CURVE).write_text(lines, encoding="utf-8")
         best = max(range(len(self.curve)), key=lambda number: self.curve[number]["held_out_bleu"])
         if self.config.patience and len(self.curve) - 1 - best >= self.config.patience:
             trainer.should_stop = True

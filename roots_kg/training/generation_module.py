@@ -52,7 +52,9 @@ class GenerationModule(lightning.LightningModule):
     def training_step(self, batch: list[int], number: int) -> Tensor:
         """Return the mean loss over the tokens that are written in a batch."""
         torch.manual_seed(hash((self.config.seed, self.global_step)) % 2**62)  # of dropout, resumed or not
-        return self.writer.loss([self.rows[row] for row in batch], self.config.smoothing)
+        loss = self.writer.loss([self.rows[row] for row in batch], self.config.smoothing)
+        self.log("loss", loss.detach(), batch_size=len(batch))
+        return loss
 
     def optimizer_step(self, *args: Any, **options: Any) -> None:
         """Take a step, and move the average towards the weights."""

@@ -131,7 +131,7 @@ class LanguageModelModule(lightning.LightningModule):
         losses = self.losses(batch[mine], names[mine], self._generator(place))
         total: Tensor = torch.stack([loss * share for loss, share in losses.values()]).sum()
         for name, (loss, _) in losses.items():
-            self.log(name, loss.detach())
+            self.log(f"{name}_loss", loss.detach())
         return total
 
     def losses(
@@ -141,9 +141,10 @@ class LanguageModelModule(lightning.LightningModule):
         weights = self._trained_weights()
         embedding = weights["token_embedding.weight"]
         results = {}
+        rows = batch.cpu()  # where numbers are drawn, so that they are the same on every device
         for name in dict.fromkeys(names):
-            chosen = torch.tensor([other == name for other in names], device=batch.device)
-            targets = self._targets(name, batch[chosen], generator)
+            chosen = torch.tensor([other == name for other in names])
+            targets = self._targets(name, rows[chosen], generator).to(batch.device)
             hidden = self._read(weights, targets)
             if targets.follows is None:
                 loss = self.head.loss(
@@ -177,7 +178,7 @@ class LanguageModelModule(lightning.LightningModule):
             generator = torch.Generator().manual_seed(self.seed)
             loss = right = predicted = 0.0
             for part in torch.split(numbers, batch_size):
-                targets = self._targets(name, text.rows(part).to(self.device), generator)
+                targets = self._targets(name, text.rows(part), generator).to(self.device)
                 wanted = targets.labels != IGNORE
                 hidden, labels = self._read(weights, targets)[wanted], targets.labels[wanted]
                 for rows, answers in zip(torch.split(hidden, 1024), torch.split(labels, 1024), strict=True):

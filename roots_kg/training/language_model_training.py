@@ -2,87 +2,70 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 
-from roots_kg.training.fit import fit
+from roots_kg.training.fit import fit, trainer_options
 from roots_kg.training.language_model_module import LanguageModelModule
 from roots_kg.training.progress import RichProgress
+from roots_kg.training.runs import Run, log_now
 from roots_kg.training.token_file import TokenFile
 
-__all__ = ["CHECKPOINT", "CURVE", "best_precision", "log_frequencies", "train_language_model"]
-
-CHECKPOINT, CURVE = "last.ckpt", "curve.jsonl"
+__all__ = ["log_frequencies", "precision_name", "train_language_model"]
 
 
 def train_language_model(
     module: LanguageModelModule,
-    work: Path,
+    run: Run | None = None,
     *,
     validate_every: int = 500,
     validation_rows: int = 200,
     precision: str = "auto",
     progress: bool = False,
-    resume: bool = False,
     **trainer: Any,
 ) -> list[dict[str, float]]:
     """Train a language model in place.
 
     Args:
         module: the model, its text and its objectives.
-        work: an existing folder for the checkpoint and the loss curve.
-        validate_every: after how many steps the held-out text is looked at and a checkpoint is written.
+        run: where it keeps its checkpoint and its log.
+        validate_every: after how many steps the held-out text is looked at.
         validation_rows: how many held-out rows are looked at.
         precision: "32", "bf16", or "auto" for bfloat16 where the device computes in it.
         progress: show a bar with the loss and the tokens a second.
-        resume: go on from the checkpoint in `work`.
         trainer: further arguments of `pytorch_lightning.Trainer`.
 
     Returns:
         The loss curve: for every `validate_every` steps, the step, the tokens read, CPU seconds, the training
         losses since, and what `LanguageModelModule.evaluate` found.
     """
-    curve = _Curve(work / CURVE, validate_every, validation_rows)
-    checkpoints = ModelCheckpoint(
-        dirpath=work,
-        filename=CHECKPOINT.removesuffix(".ckpt"),
-        every_n_train_steps=validate_every,
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = (
-        [RichProgress("pretraining", unit="tokens", size=torch.numel)] if progress else []
-    )
-    options: dict[str, Any] = {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
-        "max_steps": module.steps,
-        "max_epochs": -1,
-        "accumulate_grad_batches": module.accumulate,
-        "gradient_clip_val": module.settings.clip,
-        "precision": best_precision()
-        if precision == "auto"
-        else {"32": "32-true", "bf16": "bf16-mixed"}[precision],
-        "logger": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": progress,
-        "use_distributed_sampler": False,
-        "callbacks": [*callbacks, curve, checkpoints, *trainer.pop("callbacks", [])],
+    run, curve = run or Run(), _Curve(validate_every, validation_rows)
+    options = trainer_options(
+        run,
+        module.steps,
+        RichProgress("pretraining", unit="tokens", size=torch.numel) if progress else None,
+        [curve],
+        max_steps=module.steps,
+        max_epochs=-1,
+        accumulate_grad_batches=module.accumulate,
+        gradient_clip_val=module.settings.clip,
+        precision=precision_name(precision),
         **trainer,
-    }
-    fit(module.train(), options, work / CHECKPOINT if resume else None)
+    )
+    fit(module.train(), run, options)
     module.eval()
     return curve.points
 
 
-def best_precision() -> str:
-    """Return Lightning's name of the precision to train in: bfloat16 where the device computes in it."""
+def precision_name(stated: str) -> str:
+    """Return Lightning's name of a precision; of "auto", bfloat16 where the device computes in it."""
+    if stated != "auto":
+        return {"32": "32-true", "bf16": "bf16-mixed"}[stated]
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if torch.cpu._is_amx_tile_supported() else "32-true"
@@ -101,18 +84,16 @@ def log_frequencies(text: TokenFile, vocab_size: int) -> torch.Tensor:
 
 
 class _Curve(Callback):
-    """Looks at the held-out text every so many steps, and keeps what was found in a file of JSON lines."""
+    """Looks at the held-out text every so many steps, and logs and remembers what was found."""
 
-    def __init__(self, path: Path, every: int, rows: int) -> None:
-        self.path, self.every, self.rows = path, every, rows
+    def __init__(self, every: int, rows: int) -> None:
+        self.every, self.rows = every, rows
         self.points: list[dict[str, float]] = []
         self._sums: dict[str, list[float]] = {}
         self._cpu = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: LanguageModelModule) -> None:  # type: ignore[override]
         self._cpu = time.process_time() - (self.points[-1]["cpu_seconds"] if self.points else 0.0)
-        if trainer.is_global_zero:
-            self._write()
 
     def on_train_batch_end(  # type: ignore[override]
         self,
@@ -123,7 +104,7 @@ class _Curve(Callback):
         batch_idx: int,
     ) -> None:
         for name in pl_module.weights:
-            value = trainer.callback_metrics.get(name)
+            value = trainer.callback_metrics.get(f"{name}_loss")
             if value is not None:
                 self._sums.setdefault(name, []).append(float(value))
         step = trainer.global_step
@@ -137,17 +118,14 @@ class _Curve(Callback):
         self._sums.clear()
         if pl_module.held_out is not None and trainer.is_global_zero:
             found = pl_module.evaluate(pl_module.held_out, self.rows)
-            point |= {f"held_out_{name}": value for name, value in found.items()}
+            judged = {f"held_out_{name}": value for name, value in found.items()}
+            log_now(trainer, judged)
+            point |= judged
             self._cpu += time.process_time() - self._cpu - spent
         self.points.append(point)
-        if trainer.is_global_zero:
-            self._write()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"points": self.points}
+        return {"points": self.points, "sums": self._sums}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.points = state_dict["points"]
-
-    def _write(self) -> None:
-        self.path.write_text("".join(json.dumps(point) + "\n" for point in self.points), encoding="utf-8")
+        self.points, self._sums = state_dict["points"], state_dict["sums"]

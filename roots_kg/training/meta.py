@@ -6,11 +6,9 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from roots_kg.adaptation.episodes import Pool, held_out
@@ -26,11 +24,12 @@ from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder
 from roots_kg.fusion.store import FusionBundle, encoder_name
 from roots_kg.graph.store import GraphBundle
 from roots_kg.threads import some_threads
-from roots_kg.training.fit import fit
+from roots_kg.training.fit import fit, trainer_options
 from roots_kg.training.meta_config import MetaTrainingConfig
 from roots_kg.training.meta_data import Material, encode, read_material
 from roots_kg.training.meta_module import EpisodeModule, Judgement, LearnerModule, TrunkModule
 from roots_kg.training.progress import RichProgress
+from roots_kg.training.runs import Run
 
 __all__ = ["MetaResult", "train_meta"]
 
@@ -64,7 +63,7 @@ def train_meta(
     graph: GraphBundle | None = None,
     *,
     fusion: FusionBundle | None = None,
-    checkpoint: Path | None = None,
+    run: Run | None = None,
     threads: int = 1,
     progress: bool = False,
     **trainer: Any,
@@ -77,7 +76,7 @@ def train_meta(
         tasks: with training examples.
         graph: the graph with its vectors, or None.
         fusion: a fusion layer that was trained with it, or None.
-        checkpoint: take up the training that Lightning saved here.
+        run: where it keeps its checkpoint and its log.
         threads: that torch uses.
         progress: show a bar.
         trainer: further arguments of `pytorch_lightning.Trainer`.
@@ -103,21 +102,17 @@ def train_meta(
             module, finish = _trunk_module(encoder, material, train, judged, config)
         else:
             module, finish = _learner_module(layers, material, train, judged, config)
-        callbacks: list[Callback] = []
-        if progress:
-            callbacks.append(RichProgress("meta", unit="episodes", size=lambda _: config.tasks))
-        options: dict[str, Any] = {
-            "accelerator": "cpu",
-            "max_epochs": 1,
-            "gradient_clip_val": config.clip,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_model_summary": False,
-            "enable_progress_bar": progress,
-            "callbacks": [*callbacks, *trainer.pop("callbacks", [])],
+        run = run or Run()
+        options = trainer_options(
+            run,
+            config.steps,
+            RichProgress("meta", unit="episodes", size=lambda _: config.tasks) if progress else None,
+            accelerator="cpu",
+            max_epochs=1,
+            gradient_clip_val=config.clip,
             **trainer,
-        }
-        fit(module, options, checkpoint)
+        )
+        fit(module, run, options)
     last = module.curve[-max(1, len(module.curve) // 10) :]
     pools = material.pools + material.graph_pools
     return MetaResult(
@@ -202,9 +197,9 @@ def _read_in_bfloat16(trunk: nn.Module) -> None:
     """Let a trunk multiply in bfloat16; what it returns is in float32, and so is what is trained."""
     forward = trunk.forward
 
-    def lowered(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
-        with torch.autocast("cpu", torch.bfloat16):
-            states = forward(*arguments, **options)
+    def lowered(input_ids: Tensor, *arguments: Any, **options: Any) -> tuple[Tensor, ...]:
+        with torch.autocast(input_ids.device.type, torch.bfloat16):
+            states = forward(input_ids, *arguments, **options)
         return tuple(state.float() for state in states)
 
     trunk.forward = lowered

@@ -20,6 +20,7 @@ from roots_kg.adaptation.meta_learning.prototypes import prototype_logits
 from roots_kg.fusion.encoder import KnowledgeEncoder
 from roots_kg.training.meta_config import MetaTrainingConfig
 from roots_kg.training.meta_data import Material, Vectors, encode, episode_batch, texts_of
+from roots_kg.training.runs import log_now
 
 __all__ = ["EpisodeModule", "LearnerModule", "TrunkModule"]
 
@@ -75,6 +76,7 @@ class EpisodeModule(lightning.LightningModule):
         draws = self.sampler.step(self.global_step, self.settings.tasks)
         loss = self.outcomes(draws, self.sampler.pools).loss.mean()
         self.curve.append(float(loss.detach()))
+        self.log("loss", self.curve[-1], batch_size=1)
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -142,6 +144,7 @@ class EpisodeModule(lightning.LightningModule):
         best = max((mean for _, mean, _ in self.judgements), default=-1.0)
         half = 1.96 * float(accuracy.std()) / len(accuracy) ** 0.5 if len(accuracy) > 1 else 0.0
         self.judgements.append((step, float(accuracy.mean()), half))
+        log_now(self.trainer, {"held_out_accuracy": float(accuracy.mean())})
         if float(accuracy.mean()) > best:
             self._best = {name: weight.detach().clone() for name, weight in self._trained().items()}
 
@@ -228,6 +231,6 @@ class TrunkModule(EpisodeModule):
             scale=learner.scale,
             name_weight=learner.name_weight,
         )
-        labels = torch.arange(way).repeat_interleave(query.shape[1])
+        labels = torch.arange(way, device=logits.device).repeat_interleave(query.shape[1])
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return Outcome(functional.cross_entropy(logits, labels), accuracy)

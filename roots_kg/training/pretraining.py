@@ -31,9 +31,9 @@ from roots_kg.encoding.words import continues_word, special_tokens
 from roots_kg.errors import ConfigError, UsageError
 from roots_kg.threads import some_threads
 from roots_kg.training.language_model_module import LanguageModelModule
-from roots_kg.training.language_model_training import CHECKPOINT, CURVE, log_frequencies, train_language_model
+from roots_kg.training.language_model_training import log_frequencies, train_language_model
 from roots_kg.training.pretraining_config import PretrainingConfig
-from roots_kg.training.stopped_runs import run_folder
+from roots_kg.training.runs import Run, file_sizes, run_folder
 from roots_kg.training.token_file import TokenFile, open_tokens, write_tokens
 
 __all__ = ["PretrainingResult", "pretrain"]
@@ -61,6 +61,7 @@ def pretrain(
     out: Path,
     *,
     resume: bool = False,
+    tensorboard: Path | None = None,
     threads: int = 1,
     progress: bool = False,
     **trainer: Any,
@@ -71,9 +72,10 @@ def pretrain(
         config: how.
         text: the files to train on.
         validation: the files that are held out; may be none.
-        out: the folder to write; `stopped_runs.work_folder(out)` is used on the way, and stays if the run is
+        out: the folder to write; `runs.work_folder(out)` is used on the way, and stays if the run is
             stopped.
         resume: go on with a run that was stopped.
+        tensorboard: a folder for a log that TensorBoard reads.
         threads: that torch uses.
         progress: show a bar.
         trainer: further arguments of `pytorch_lightning.Trainer`.
@@ -88,17 +90,18 @@ def pretrain(
     ensure_replaceable(out, kind=KIND)
     stated = {
         "config": to_mapping(config),
-        "text": [[str(path), path.stat().st_size] for path in text if path.is_file()],
+        "text": file_sizes(text),
     }
-    with run_folder(out, stated, CHECKPOINT, resume=resume) as work:
+    often = config.validate_every
+    with run_folder(out, stated, resume=resume, every=often, tensorboard=tensorboard) as run:
         encoder, rows, curve = _run(
-            config, text, validation, work, resume=resume, threads=threads, progress=progress, **trainer
+            config, text, validation, run, threads=threads, progress=progress, **trainer
         )
         with atomic_folder(out, kind=KIND) as folder:
-            (folder / CURVE).write_bytes((work / CURVE).read_bytes())
             settings = yaml.safe_dump(to_mapping(config), sort_keys=False, allow_unicode=True)
             (folder / "pretraining.yaml").write_text(settings, encoding="utf-8", newline="\n")
             write_encoder(encoder, folder)
+        run.record(out, KIND)
     return PretrainingResult(encoder, len(rows.tokens), curve)
 
 
@@ -106,12 +109,14 @@ def _run(
     config: PretrainingConfig,
     text: Sequence[Path],
     validation: Sequence[Path],
-    work: Path,
+    run: Run,
     *,
     threads: int,
     **options: Any,
 ) -> tuple[TextEncoder, TokenFile, list[dict[str, float]]]:
     torch.manual_seed(config.seed)
+    work = run.folder
+    assert work is not None
     encoder = _encoder(config, text, work)
     codec = TextCodec(encoder.tokenizer.to_json())
     tokenizer = tokenizers.Tokenizer.from_str(encoder.tokenizer.to_json())
@@ -158,7 +163,7 @@ def _run(
     with some_threads(threads):
         curve = train_language_model(
             module,
-            work,
+            run,
             validate_every=config.validate_every,
             validation_rows=config.validation_rows,
             precision=config.precision,

@@ -17,6 +17,8 @@ from roots_kg.graph.sharding import sharded_table
 from roots_kg.graph.tables import table_in_memory
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.training.fit import fit
+from roots_kg.training.runs import Run
 from roots_kg.training.transe_module import TransEModule, Validation, new_transe
 
 __all__ = ["OwnedRows", "train_in_processes"]
@@ -27,6 +29,7 @@ def train_in_processes(
     config: TransEConfig,
     processes: int,
     validation: Validation | None,
+    run: Run,
     options: Mapping[str, Any],
 ) -> TransE:
     """Learn vectors for a graph in several processes of this computer.
@@ -36,6 +39,7 @@ def train_in_processes(
         config: how.
         processes: how many.
         validation: is told what the processes found.
+        run: where it keeps its log.
         options: arguments of `pytorch_lightning.Trainer`.
 
     Returns:
@@ -49,13 +53,14 @@ def train_in_processes(
             "strategy": OwnedRows(process_group_backend="gloo", start_method="fork"),
             "callbacks": [*options["callbacks"], _SaveRows(Path(scratch), validation)],
         }
-        lightning.Trainer(**options).fit(TransEModule(graph, config, sharded_table))
+        fit(TransEModule(graph, config, sharded_table), run, options)
         model = new_transe(graph, config, table_in_memory).requires_grad_(False)
         for rank in range(processes):
             for name, rows in load_file(_rows_file(Path(scratch), rank)).items():
                 model.get_parameter(name)[rank::processes] = rows
         if validation is not None:
-            validation.load_state_dict(json.loads((Path(scratch) / "validation.json").read_text("utf-8")))
+            found = json.loads((Path(scratch) / "validation.json").read_text("utf-8"))
+            validation.best_mrr, validation.best_epoch = found
     return model.eval()
 
 
@@ -76,7 +81,8 @@ class _SaveRows(Callback):
         save_file(pl_module.model.state_dict(), _rows_file(self.folder, trainer.global_rank))
         del pl_module.model
         if self.validation is not None and trainer.is_global_zero:
-            (self.folder / "validation.json").write_text(json.dumps(self.validation.state_dict()), "utf-8")
+            found = self.validation.best_mrr, self.validation.best_epoch
+            (self.folder / "validation.json").write_text(json.dumps(found), "utf-8")
 
 
 def _rows_file(folder: Path, rank: int) -> Path:

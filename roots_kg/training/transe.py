@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
-from pytorch_lightning.callbacks import Callback
 
 from roots_kg.errors import GraphError, UsageError
 from roots_kg.graph.tables import mapped_tables, table_in_memory
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.threads import some_threads
-from roots_kg.training.fit import fit, quiet
+from roots_kg.training.fit import fit, trainer_options
 from roots_kg.training.processes import train_in_processes
 from roots_kg.training.progress import RichProgress
+from roots_kg.training.runs import Run
 from roots_kg.training.transe_module import TransEModule, Validation
 
 __all__ = ["train_transe"]
@@ -30,7 +30,7 @@ def train_transe(
     mapped: Path | None = None,
     validation: Validation | None = None,
     progress: bool = False,
-    checkpoint: Path | None = None,
+    run: Run | None = None,
     **trainer: Any,
 ) -> TransE:
     """Learn vectors for a graph.
@@ -46,7 +46,8 @@ def train_transe(
             memory holds; for one process.
         validation: ranks other triples during the training, and the best vectors are kept.
         progress: show a bar with the loss and the triples a second.
-        checkpoint: take up the training that Lightning saved here.
+        run: where it keeps its checkpoint and its log; with several processes or `mapped` it writes no
+            checkpoint.
         trainer: further arguments of `pytorch_lightning.Trainer`.
 
     Returns:
@@ -62,26 +63,24 @@ def train_transe(
             f"and {len(graph)}",
             path=graph.sources[0] or None,
         )
-    if processes > 1 and (mapped is not None or checkpoint is not None):
-        raise UsageError("a folder for the vectors and a checkpoint are for one process")
-    callbacks: list[Callback] = [RichProgress("TransE", unit="triples")] if progress else []
-    callbacks += [validation] if validation is not None else []
-    callbacks += trainer.pop("callbacks", [])
-    options: dict[str, Any] = {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",  # other devices lack sparse gradients
-        "max_epochs": config.epochs,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": progress,
-        "use_distributed_sampler": False,
-        "callbacks": callbacks,
+    run = run or Run()
+    if processes > 1 and mapped is not None:
+        raise UsageError("a folder for the vectors is for one process")
+    if processes > 1 or mapped is not None:
+        if run.resume:
+            raise UsageError("only a run in one process whose vectors are in memory can be resumed")
+        run = replace(run, every=None)
+    options = trainer_options(
+        run,
+        config.epochs * math.ceil(len(graph) / config.batch_size),
+        RichProgress("TransE", unit="triples") if progress else None,
+        [validation] if validation is not None else [],
+        max_epochs=config.epochs,
         **trainer,
-    }
+    )
     with some_threads(threads):
         if processes > 1:
-            with quiet():
-                return train_in_processes(graph, config, processes, validation, options)
+            return train_in_processes(graph, config, processes, validation, run, options)
         module = TransEModule(graph, config, mapped_tables(mapped) if mapped else table_in_memory)
-        fit(module, options, checkpoint)
+        fit(module, run, options)
     return module.model.cpu().eval().requires_grad_(False)

@@ -17,11 +17,11 @@ from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
 from roots_kg.graph.tables import MakeTable, RowwiseAdagrad
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import Ids, KnowledgeGraph
+from roots_kg.training.runs import log_now
 
 __all__ = ["TransEModule", "TripleBatches", "Validation", "new_transe"]
 
 Triples = tuple[Ids, Ids, Ids]
-LOG_EVERY = 50
 
 
 class TripleBatches(Sampler[Tensor]):
@@ -31,7 +31,8 @@ class TripleBatches(Sampler[Tensor]):
         num_triples: T.
         batch_size: B; the last batch of an epoch may be smaller.
         seed: of the order.
-        step: tells how many batches were taken before, also in a run that this one takes up.
+        step: tells how many batches were taken before, also in a run that this one takes up; one that was
+            stopped in the middle of an epoch goes on there.
     """
 
     def __init__(self, num_triples: int, batch_size: int, seed: int, step: Callable[[], int]) -> None:
@@ -43,8 +44,9 @@ class TripleBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield (B,) numbers of triples."""
-        generator = _generator(self.seed, self.step() // len(self))
-        yield from torch.split(torch.randperm(self.num_triples, generator=generator), self.batch_size)
+        epoch, taken = divmod(self.step(), len(self))
+        order = torch.randperm(self.num_triples, generator=_generator(self.seed, epoch))
+        yield from torch.split(order, self.batch_size)[taken:]
 
 
 class TransEModule(lightning.LightningModule):
@@ -67,7 +69,8 @@ class TransEModule(lightning.LightningModule):
     def configure_model(self) -> None:
         """Make the vectors, in the process that will train them."""
         if not hasattr(self, "model"):
-            self.model = new_transe(self.graph, self.settings, self.make_table)
+            with torch.device("cpu"):  # Lightning calls this on the accelerator, numbers are drawn on the CPU
+                self.model = new_transe(self.graph, self.settings, self.make_table)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """The numbers of the triples, in batches."""
@@ -82,7 +85,8 @@ class TransEModule(lightning.LightningModule):
         mine = negatives.share(self.global_rank, self.trainer.world_size)
         share = len(mine.queries) / len(negatives.queries)
         loss = transe_loss(self.model, self.triples, mine, self.settings) * share
-        if number % LOG_EVERY == 0:  # Lightning's logging costs a tenth of a step
+        often: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.global_step + 1) % often == 0:  # logging costs a tenth of a step
             self.log("loss", loss, sync_dist=True, reduce_fx="sum")
         return loss
 
@@ -120,12 +124,13 @@ class Validation(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was found so far."""
-        return {"best_mrr": self.best_mrr, "best_epoch": self.best_epoch, "looks_since": self._looks_since}
+        found = {"best_mrr": self.best_mrr, "best_epoch": self.best_epoch, "looks_since": self._looks_since}
+        return {**found, "vectors": self._vectors}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what another validation of the same triples found."""
         self.best_mrr, self.best_epoch = state_dict["best_mrr"], state_dict["best_epoch"]
-        self._looks_since = state_dict["looks_since"]
+        self._looks_since, self._vectors = state_dict["looks_since"], state_dict["vectors"]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: TransEModule) -> None:  # type: ignore[override]
         """Rank the validation triples."""
@@ -133,7 +138,7 @@ class Validation(Callback):
         if epoch % self.config.validate_every and epoch != trainer.max_epochs:
             return
         mrr = ranking_metrics(filtered_ranks(pl_module.model, self.triples, self.known)).mrr
-        pl_module.log("validation_mrr", mrr)
+        log_now(trainer, {"held_out_mrr": mrr})
         self._looks_since += 1
         if mrr > self.best_mrr:
             self.best_mrr, self.best_epoch, self._looks_since = mrr, epoch, 0

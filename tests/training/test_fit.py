@@ -5,7 +5,8 @@ import torch
 from pytorch_lightning import LightningModule
 from torch.utils.data import DataLoader
 
-from roots_kg.training.fit import fit
+from roots_kg.training.fit import fit, trainer_options
+from roots_kg.training.runs import Run
 
 
 class Interrupted(LightningModule):
@@ -25,9 +26,8 @@ class Interrupted(LightningModule):
 
 def test_an_interruption_stays_one_and_nothing_is_printed(capfd, recwarn):
     handler = signal.getsignal(signal.SIGINT)
-    options = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "max_epochs": 1}
     with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(), options | {"enable_progress_bar": False, "enable_model_summary": False})
+        fit(Interrupted(), Run(), trainer_options(Run(), steps=2, accelerator="cpu", max_epochs=1))
     signal.signal(signal.SIGINT, handler)  # which Lightning has turned off
     assert "workers" not in capfd.readouterr().err
     assert not [warning for warning in recwarn if "workers" in str(warning.message)]

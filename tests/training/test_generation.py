@@ -21,7 +21,7 @@ from roots_kg.training.generation_config import GenerationTrainingConfig
 from roots_kg.training.generation_data import make_rows, split
 from roots_kg.training.generation_module import GenerationModule, _Batches
 from roots_kg.training.language_model_module import OptimizerConfig
-from roots_kg.training.stopped_runs import work_folder
+from roots_kg.training.runs import work_folder
 
 MODEL = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 48, "max_positions": 32}
 SMALL = GenerationTrainingConfig(

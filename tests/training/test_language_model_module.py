@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 
 import numpy as np
@@ -11,6 +10,7 @@ from roots_kg.encoding.objectives import Masking
 from roots_kg.encoding.transformer import Transformer, TransformerConfig
 from roots_kg.training.language_model_module import LanguageModelModule, OptimizerConfig, shares
 from roots_kg.training.language_model_training import log_frequencies, train_language_model
+from roots_kg.training.runs import Run
 from roots_kg.training.token_file import TokenFile
 
 VOCABULARY, LENGTH, START, SEPARATOR, MASK = 32, 12, 2, 3, 4
@@ -55,7 +55,8 @@ def module(weights=None, *, steps=10, adapter=False, dropout=0.1, **options):
 def train(made, folder, **options):
     folder.mkdir(exist_ok=True)
     options = {"accelerator": "cpu", "validate_every": 5, "validation_rows": 8, **options}
-    return train_language_model(made, folder, **options)
+    run = Run(folder, options.pop("resume", False), every=5)
+    return train_language_model(made, run, **options)
 
 
 def weights(made):
@@ -87,12 +88,16 @@ def test_ten_steps_equal_five_a_resume_and_five_more_bitwise(tmp_path):
     assert [{name: point[name] for name in point if name != "cpu_seconds"} for point in second] == same
 
 
-def test_the_curve_has_a_point_for_every_look_and_stands_in_a_file(tmp_path):
+def test_the_curve_has_a_point_for_every_look_and_the_log_a_row_for_every_step(tmp_path):
     curve = train(module(), tmp_path)
     assert [point["step"] for point in curve] == [5, 10]
     assert curve[-1]["tokens"] == 10 * 2 * 4 * LENGTH
     assert {"causal", "masked", "held_out_causal_loss", "held_out_masked_next_accuracy"} <= set(curve[-1])
-    assert [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()] == curve
+    rows = Run(tmp_path).rows()
+    looks = [row for row in rows if "held_out_causal_loss" in row]
+    assert [row["step"] for row in looks] == [5, 10]
+    assert looks[-1]["held_out_causal_loss"] == pytest.approx(curve[-1]["held_out_causal_loss"])
+    assert {row["step"] for row in rows if "causal_loss" in row} == set(range(10))
 
 
 @pytest.mark.parametrize("objective", ["causal", "masked", "masked_next"])

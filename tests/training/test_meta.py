@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 
 from roots_kg.adaptation.episodes import EpisodeConfig
 from roots_kg.adaptation.meta_learning.algorithms import ALGORITHMS
@@ -15,6 +15,7 @@ from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.training.meta import train_meta
 from roots_kg.training.meta_config import GraphEpisodes, MetaTrainingConfig, TrunkConfig
 from roots_kg.training.meta_texts import graph_task
+from roots_kg.training.runs import Run
 
 LEARNER = LearnerConfig(algorithm="protomaml", steps=2, bank=BankShape(2, 2, 2), hidden=8)
 EPISODES = EpisodeConfig(way=(2, 3), shots=(1, 2), examples=4)
@@ -65,14 +66,18 @@ def test_training_is_the_same_whenever_it_is_run_and_leaves_the_encoder_alone(co
 
 @pytest.mark.parametrize("held_out", [0.0, 0.3])
 @pytest.mark.parametrize("config", [CONFIG, TRUNK], ids=["learner", "trunk"])
-@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
-@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
 def test_ten_steps_are_five_then_five_bit_for_bit(config, held_out, letters_encoder, verbs, tmp_path):
     config = replace(config, steps=10, validate_every=5, held_out=held_out)
     whole = train_meta(letters_encoder, config, [verbs])
-    saver = ModelCheckpoint(tmp_path, filename="five", every_n_train_steps=5, save_top_k=-1)
-    train_meta(letters_encoder, config, [verbs], max_steps=5, enable_checkpointing=True, callbacks=[saver])
-    resumed = train_meta(letters_encoder, config, [verbs], checkpoint=tmp_path / "five.ckpt")
+
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.global_step == 6:
+                raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        train_meta(letters_encoder, config, [verbs], run=Run(tmp_path, every=5), callbacks=[Stop()])
+    resumed = train_meta(letters_encoder, config, [verbs], run=Run(tmp_path, resume=True))
     assert same(state_of(resumed), state_of(whole))
     assert resumed.judgements == whole.judgements
     assert len(whole.judgements) == (3 if held_out else 0)

@@ -1,5 +1,5 @@
+import csv
 import gzip
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.errors import BundleError, ConfigError, DataError, UsageError
 from roots_kg.training.pretraining import pretrain
 from roots_kg.training.pretraining_config import PretrainingConfig, find_texts
-from roots_kg.training.stopped_runs import work_folder
+from roots_kg.training.runs import METRICS, work_folder
 
 SENTENCE = "the {} cat sat on the {} mat, and the {} dog looked at the {} cat.\n\n"
 WORDS = "red blue green small large old young quiet".split()
@@ -53,9 +53,11 @@ def test_text_becomes_an_encoder_that_is_saved_with_its_settings_and_its_curve(t
     assert torch.equal(loaded.encode(sentence), result.encoder.encode(sentence))
     generation = GenerationConfig(max_new_tokens=5)
     assert loaded.generate(sentence, generation) == result.encoder.generate(sentence, generation)
-    curve = [json.loads(line) for line in (tmp_path / "out" / "curve.jsonl").read_text().splitlines()]
-    assert curve == result.curve
-    assert [point["step"] for point in curve] == [2, 4]
+    assert [point["step"] for point in result.curve] == [2, 4]
+    rows = list(csv.DictReader((tmp_path / "out" / METRICS).open()))
+    looks = [float(row["held_out_causal_loss"]) for row in rows if row["held_out_causal_loss"]]
+    assert looks == [pytest.approx(point["held_out_causal_loss"]) for point in result.curve]
+    assert (tmp_path / "out/training/curves.png").read_bytes().startswith(b"\x89PNG")
     stated = yaml.safe_load((tmp_path / "out" / "pretraining.yaml").read_text())
     assert from_mapping(PretrainingConfig, stated) == config()
     assert not work_folder(tmp_path / "out").exists()

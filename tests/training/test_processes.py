@@ -12,6 +12,7 @@ from roots_kg.errors import UsageError
 from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
 from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.training.runs import Run
 from roots_kg.training.transe import train_transe
 from roots_kg.training.transe_module import Validation
 
@@ -77,6 +78,13 @@ def test_validation_ranks_the_same_over_several_processes():
     assert mrr == pytest.approx(validation.best_mrr, abs=1e-6)
 
 
-def test_a_checkpoint_is_for_one_process(tmp_path):
+def test_a_run_to_resume_is_for_one_process(tmp_path):
     with pytest.raises(UsageError, match="one process"):
-        train_transe(graph(), CONFIG, processes=2, checkpoint=tmp_path / "x.ckpt")
+        train_transe(graph(), CONFIG, processes=2, run=Run(tmp_path, resume=True))
+
+
+def test_processes_log_once_and_write_no_checkpoint(tmp_path):
+    run = Run(tmp_path)
+    train_transe(graph(), CONFIG, processes=2, run=run)
+    assert run.rows()[-1]["loss"] < run.rows()[0]["loss"]
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]

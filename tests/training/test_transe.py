@@ -11,6 +11,7 @@ from roots_kg.errors import GraphError
 from roots_kg.graph.ranking import filtered_ranks, ranking_metrics
 from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
+from roots_kg.training.runs import Run
 from roots_kg.training.transe import train_transe
 from roots_kg.training.transe_module import TripleBatches, Validation
 
@@ -132,18 +133,26 @@ def test_validation_keeps_the_best_vectors_and_stops_when_patience_ends():
     assert seen[-1] == min(60, validation.best_epoch + 3 * 2)
 
 
-def test_a_run_that_was_cut_and_taken_up_again_ends_like_one_that_was_not(tmp_path):
-    graph = families()
-    whole = train_transe(graph, replace(TINY, epochs=4))
+@pytest.mark.parametrize("step", [3, 5, 7, 10])
+def test_a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits(step, tmp_path):
+    graph, config = families(), replace(TINY, epochs=4, validate_every=1)
+    held_out = tuple(part[::5] for part in ids(graph))
 
-    class Save(Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
-            if trainer.current_epoch == 1:
-                trainer.save_checkpoint(tmp_path / "half.ckpt")
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.global_step == step + 1:
+                raise RuntimeError("stopped")
 
-    train_transe(graph, replace(TINY, epochs=4), callbacks=[Save()])
-    resumed = train_transe(graph, replace(TINY, epochs=4), checkpoint=tmp_path / "half.ckpt")
-    assert torch.equal(weights(whole), weights(resumed))
+    def train(run=None, **options):
+        validation = Validation(graph, held_out, config)
+        return weights(train_transe(graph, config, validation=validation, run=run, **options)), validation
+
+    whole, judged = train()
+    with pytest.raises(RuntimeError, match="stopped"):
+        train(Run(tmp_path, every=step), callbacks=[Stop()])
+    resumed, rejudged = train(Run(tmp_path, resume=True))
+    assert torch.equal(whole, resumed)
+    assert (judged.best_mrr, judged.best_epoch) == (rejudged.best_mrr, rejudged.best_epoch)
 
 
 def test_progress_goes_to_standard_error(capsys):

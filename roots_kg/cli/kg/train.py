@@ -19,13 +19,21 @@ from roots_kg.cli.kg.graphs import (
     RejectsOption,
     read_graphs,
 )
-from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.cli.output import (
+    JsonOption,
+    ResumeOption,
+    TensorboardOption,
+    figures,
+    print_json,
+    resumable,
+)
 from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
     from roots_kg.graph.store import GraphBundle
     from roots_kg.graph.transe import TransEConfig
     from roots_kg.graph.triples import Ids, KnowledgeGraph
+    from roots_kg.training.runs import Run
     from roots_kg.training.transe_module import Validation
 
 
@@ -60,6 +68,8 @@ def train(
         Path | None,
         typer.Option(help="A folder whose files hold the vectors while they are trained, not the memory."),
     ] = None,
+    resume: ResumeOption = False,
+    tensorboard: TensorboardOption = None,
     aliases: AliasesOption = None,
     format: FormatOption = None,
     literals: LiteralsOption = "values",
@@ -73,10 +83,11 @@ def train(
     Example: roots kg train knowledge/geography --out runs/geography
     """
     from roots_kg.bundle import ensure_replaceable
-    from roots_kg.config import from_mapping, load_yaml
+    from roots_kg.config import from_mapping, load_yaml, to_mapping
     from roots_kg.graph.store import KIND
     from roots_kg.graph.transe import TransEConfig
     from roots_kg.graph.triples import read_ids
+    from roots_kg.training.runs import run_folder
 
     stated = {
         "dimension": dimension,
@@ -103,10 +114,13 @@ def train(
         mapped.mkdir(parents=True, exist_ok=True)
         if any(mapped.iterdir()):
             raise UsageError("the folder for the vectors must be empty", path=mapped)
-    bundle, validation = train_bundle(
-        loaded, transe, validation_ids, threads=threads, processes=processes, mapped=mapped
-    )
-    bundle.save(out)
+    told = {"config": to_mapping(transe), "graph": loaded.fingerprint, "valid": str(valid)}
+    with resumable(out), run_folder(out, told, resume=resume, tensorboard=tensorboard) as run:
+        bundle, validation = train_bundle(
+            loaded, transe, validation_ids, threads=threads, processes=processes, mapped=mapped, run=run
+        )
+        bundle.save(out)
+        run.record(out, KIND)
     result: dict[str, float] = {
         "triples": len(loaded),
         "entities": loaded.num_entities,
@@ -131,6 +145,7 @@ def train_bundle(
     threads: int = 1,
     processes: int = 1,
     mapped: Path | None = None,
+    run: Run | None = None,
 ) -> tuple[GraphBundle, Validation | None]:
     """Train TransE on a graph with a progress bar; return both together, and what validation found."""
     import sys
@@ -148,5 +163,6 @@ def train_bundle(
         mapped=mapped,
         validation=validation,
         progress=sys.stderr.isatty(),
+        run=run,
     )
     return GraphBundle(graph, transe, config), validation

@@ -8,14 +8,21 @@ from typing import Annotated
 
 import typer
 
-from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.cli.output import (
+    JsonOption,
+    ResumeOption,
+    TensorboardOption,
+    figures,
+    print_json,
+    resumable,
+)
 from roots_kg.cli.train.given import Given
 from roots_kg.errors import ConfigError, UsageError, nearest
 
 # A kind has a module of this package, whose `run` trains. TAKES says which options it understands.
 KINDS = {
     "fusion": ("knowledge", "text"),
-    "generation": ("data", "validation", "resume"),
+    "generation": ("data", "validation"),
     "meta": ("data", "knowledge"),
 }
 
@@ -42,7 +49,8 @@ def train(
     validation: Annotated[
         Path | None, typer.Option(help="A JSONL file of held-out examples, to choose the weights by.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    resume: ResumeOption = False,
+    tensorboard: TensorboardOption = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="Of the random numbers.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads; more help where nothing else runs.")] = 1,
@@ -68,7 +76,6 @@ def train(
         "knowledge": knowledge,
         "text": text,
         "validation": validation,
-        "resume": resume,
     }
     for name, value in optional.items():
         if value and name not in KINDS[kind]:
@@ -83,9 +90,11 @@ def train(
         tuple(text or ()),
         validation,
         resume,
+        tensorboard,
         threads,
     )
-    trained = import_module(f"roots_kg.cli.train.{kind}").run(given)
+    with resumable(out):
+        trained = import_module(f"roots_kg.cli.train.{kind}").run(given)
     if as_json:
         print_json({"metrics": trained.metrics, "seconds": {"cpu": trained.seconds}, "out": out})
         return

@@ -34,6 +34,7 @@ def run(given: Given) -> Trained:
         validation,
         start=start,
         resume=given.resume,
+        tensorboard=given.tensorboard,
         threads=given.threads,
         progress=sys.stderr.isatty(),
     )

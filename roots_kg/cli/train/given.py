@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
     from roots_kg.graph.store import GraphBundle
+    from roots_kg.training.runs import Run
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Given:
         text: files of unlabelled text.
         validation: a file of held-out examples, or None.
         resume: whether to go on with a run that was stopped.
+        tensorboard: a folder for a log that TensorBoard reads, or None.
         threads: that torch may use.
     """
 
@@ -36,7 +40,18 @@ class Given:
     text: tuple[Path, ...]
     validation: Path | None
     resume: bool
+    tensorboard: Path | None
     threads: int
+
+    def run(self, stated: Mapping[str, Any]) -> AbstractContextManager[Run]:
+        """Return the run that this training is, whose folder is there until it is done.
+
+        Args:
+            stated: what makes it the run it is, as plain data.
+        """
+        from roots_kg.training.runs import run_folder
+
+        return run_folder(self.out, stated, resume=self.resume, tensorboard=self.tensorboard)
 
     def graph(self, stated: str | None) -> GraphBundle | None:
         """Return the graphs of the options as one, or else the one that the settings name, if any does.

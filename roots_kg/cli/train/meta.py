@@ -12,36 +12,41 @@ def run(given: Given) -> Trained:
     from roots_kg.adaptation.meta_learning.store import KIND
     from roots_kg.adaptation.task import Task
     from roots_kg.bundle import ensure_replaceable
-    from roots_kg.config import from_mapping
+    from roots_kg.config import from_mapping, to_mapping
     from roots_kg.encoding import encoder_store
     from roots_kg.encoding.text_encoder import TextEncoder
     from roots_kg.training.meta import train_meta
     from roots_kg.training.meta_config import MetaTrainingConfig
+    from roots_kg.training.runs import file_sizes
     from roots_kg.workspace import Workspace
 
     config, out = given.config, given.out
     stated = from_mapping(MetaTrainingConfig, given.settings, path=config)
     trains_trunk = stated.trunk.train != "nothing"
-    ensure_replaceable(out, kind=encoder_store.KIND if trains_trunk else KIND)
+    kind = encoder_store.KIND if trains_trunk else KIND
+    ensure_replaceable(out, kind=kind)
     workspace = Workspace.find()
     folders = [workspace.task_folder(name) for name in given.data]
     folders = folders or [config.parent / name for name in stated.data]
     tasks = [Task.load(folder) for folder in folders]
     encoder = TextEncoder.from_pretrained(stated.encoder)
-    found = train_meta(
-        encoder,
-        stated,
-        tasks,
-        given.graph(stated.knowledge),
-        threads=given.threads,
-        progress=sys.stderr.isatty(),
-    )
-    if isinstance(found.trained, TextEncoder):
-        encoder_store.save_encoder(found.trained, out)
-        told = f"The encoder is in {out}; use it with `roots adapt TASK --encoder {out}`"
-    else:
-        found.trained.save(out)
-        told = f"What was learned is in {out}; use it with `roots adapt TASK --meta {out}`"
+    graph = given.graph(stated.knowledge)
+    told = {
+        "config": to_mapping(stated),
+        "data": file_sizes([task.train for task in tasks if task.train is not None]),
+        "graph": None if graph is None else graph.space,
+    }
+    with given.run(told) as run:
+        found = train_meta(
+            encoder, stated, tasks, graph, threads=given.threads, progress=sys.stderr.isatty(), run=run
+        )
+        if isinstance(found.trained, TextEncoder):
+            encoder_store.save_encoder(found.trained, out)
+            use = f"The encoder is in {out}; use it with `roots adapt TASK --encoder {out}`"
+        else:
+            found.trained.save(out)
+            use = f"What was learned is in {out}; use it with `roots adapt TASK --meta {out}`"
+        run.record(out, kind)
     metrics = {
         "labels": found.labels[0],
         "labels left out, with too few examples": found.skipped,
@@ -57,4 +62,4 @@ def run(given: Given) -> Trained:
             "half of its 95% interval": best[2],
             "best after steps": best[0],
         }
-    return Trained("Meta-training", metrics, found.seconds, told)
+    return Trained("Meta-training", metrics, found.seconds, use)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -86,6 +86,14 @@ class Augmentation(ABC):
             B examples without a gradient, or None where there is nothing to add. An example whose vector is
             zero, to which nothing is linked, stays as it is.
         """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a stopped training needs, to go on as it would have."""
+        return {"random": self.random.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take that up."""
+        self.random.set_state(state["random"])
 
     def neighbours(self, linked: Linked, count: int) -> tuple[Tensor, Tensor]:
         """Find the nearest other vectors of the table, or of the batch.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -51,6 +53,21 @@ class Generator(Augmentation):
                     parameter.grad = gradient
                 optimizer.step()
         return linked.at(self._moved(scorer, linked, near, distance, radius).detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was drawn and learned so far."""
+        state = super().state_dict()
+        if self._scorer is not None and self._optimizer is not None:
+            state |= {"scorer": self._scorer.state_dict(), "optimizer": self._optimizer.state_dict()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take that up."""
+        if "scorer" in state:
+            scorer, optimizer = self._network(state["scorer"]["0.weight"].shape[1] // 2)
+            scorer.load_state_dict(state["scorer"])
+            optimizer.load_state_dict(state["optimizer"])
+        super().load_state_dict(state)
 
     def _network(self, size: int) -> tuple[nn.Sequential, torch.optim.Adam]:
         if self._scorer is None or self._optimizer is None:
