@@ -16,13 +16,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from roots_kg.errors import TaskError, UsageError, nearest
 from roots_kg.trust import CodeFile
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 __all__ = ["HeadEntry", "get_head", "head_entries", "load_task_code", "register_head"]
 
@@ -220,6 +222,8 @@ def _package_entries() -> list[HeadEntry]:
     allowed = None if wanted is None else {name.strip() for name in wanted.split(",")}
     found: list[HeadEntry] = []
     seen = set()
+    from importlib.metadata import distributions
+
     for distribution in distributions():
         package = _offering(distribution)
         if package is None or package in seen or (allowed is not None and package not in allowed):

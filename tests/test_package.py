@@ -36,7 +36,14 @@ def test_importing_the_package_imports_nothing_heavy(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["kg", "train", "--help"], ["adapt", "--help"], ["tasks", "list"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["kg", "train", "--help"],
+        ["adapt", "--help"],
+        ["tasks", "list"],
+        ["configs", "ls"],
+    ],
 )
 def test_printing_help_and_lists_imports_nothing_heavy(arguments, tmp_path):
     done = run("-X", "importtime", "-m", "roots_kg", *arguments, cwd=tmp_path)
@@ -78,6 +85,7 @@ def test_the_wheel_claims_one_import_name_and_carries_its_types(tmp_path):
     info = f"roots_kg-{roots_kg.__version__}.dist-info"
     assert {name.partition("/")[0] for name in files} == {"roots_kg", info}
     assert "roots_kg/py.typed" in files
+    assert {f"roots_kg/configs/{path.name}" for path in (ROOT / "configs").iterdir()} <= set(files)
     assert f"{info}/licenses/LICENSE" in files
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "roots_kg").rglob("*.py")}
     assert {name for name in files if name.endswith(".py")} == sources

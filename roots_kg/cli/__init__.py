@@ -7,47 +7,31 @@ import sys
 
 import typer
 
-from roots_kg.cli import (
-    adapt,
-    add_class,
-    evaluate,
-    export,
-    generate,
-    init,
-    kg,
-    predict,
-    pretrain,
-    report,
-    serve,
-    tasks,
-    tokenizer,
-    train,
-)
+from roots_kg.cli.verbs import verb_group
 from roots_kg.errors import RootsError
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    help="Adapt a language model with your own knowledge graph and a handful of labelled examples.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+app = verb_group(
+    "Adapt a language model with your own knowledge graph and a handful of labelled examples.",
+    {
+        "init": ("init:init", "Make a new workspace: folders for graphs, tasks and configurations."),
+        "kg": ("kg:app", "Knowledge graphs."),
+        "tasks": ("tasks:app", "Tasks and heads."),
+        "configs": ("configs:app", "Settings of training runs."),
+        "adapt": ("adapt:adapt", "Adapt a model to a task from a few labelled examples."),
+        "add-class": ("add_class:add_class", "Teach a model one more label from a few examples."),
+        "predict": ("predict:predict", "Predict for texts; with --explain, show which triples were used."),
+        "evaluate": ("evaluate:evaluate", "Judge a model by the task's metrics."),
+        "report": ("report:report", "Measure what a model's graph is worth: the knowledge report."),
+        "serve": ("serve:serve", "Serve a model over HTTP, and a page that shows what it does."),
+        "generate": ("generate:generate", "Continue a prompt, or each line of a file."),
+        "pretrain": ("pretrain:pretrain", "Pretrain an encoder on text, or go on with one."),
+        "train": ("train:train", "Train what a file of settings describes, by its `kind`."),
+        "tokenizer": ("tokenizer:app", "Tokenizers."),
+        "export": ("export:export", "Write the text encoder of a model as an ONNX file."),
+    },
 )
-app.command("init")(init.init)
-app.add_typer(kg.app, name="kg")
-app.add_typer(tokenizer.app, name="tokenizer")
-app.command("adapt")(adapt.adapt)
-app.command("add-class")(add_class.add_class)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("report")(report.report)
-app.command("serve")(serve.serve)
-app.command("pretrain")(pretrain.pretrain)
-app.command("train")(train.train)
-app.command("generate")(generate.generate)
-app.command("export")(export.export)
-app.add_typer(tasks.app, name="tasks")
 
 
 @app.callback(invoke_without_command=True)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roots_kg.cli.code import TrustTaskCodeOption, head_of_task, trust_code_of
-from roots_kg.cli.output import JsonOption, PrecisionOption, figures, passes_bar, print_json
+from roots_kg.cli.output import (
+    JsonOption,
+    PrecisionOption,
+    figures,
+    note,
+    passes_bar,
+    print_json,
+    required_out,
+)
 from roots_kg.errors import UsageError
 from roots_kg.workspace import Workspace
 
@@ -120,9 +128,7 @@ def adapt(
     from roots_kg.bundle import ensure_replaceable
     from roots_kg.model_store import KIND
 
-    out = out or add_to
-    if out is None:
-        raise typer.BadParameter("name the folder to write", param_hint="--out")
+    out = required_out(out or add_to)
     weights = _class_weight(class_weight or ())
     config = FewShotConfig(augmentation=augmentation, class_weight=weights, reject=reject)
     ensure_replaceable(out, kind=KIND)
@@ -264,10 +270,7 @@ def _graph(task: Task, knowledge: list[Path] | None) -> GraphBundle | None:
     if task.knowledge is None:
         return None
     files = Workspace.find().graph_files(str(task.knowledge))
-    print(
-        f"training vectors for {files.triples[0]} first; `roots kg train` and `--knowledge` save that",
-        file=sys.stderr,
-    )
+    note(f"training vectors for {files.triples[0]} first; `roots kg train` and `--knowledge` save that")
     cards = [files.card] if files.card else []
     graph = KnowledgeGraph.from_file(*files.triples, aliases=files.aliases, cards=cards)
     return train_bundle(graph, TransEConfig())[0]

@@ -9,30 +9,37 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = [
     "JsonOption",
     "KnowledgeOption",
+    "OutOption",
     "PrecisionOption",
+    "PrintConfigOption",
     "ProjectOption",
     "ResumeOption",
     "TaskOption",
     "TensorboardOption",
+    "be_quiet",
     "figures",
+    "note",
     "passes_bar",
     "print_json",
     "progress_bar",
+    "required_out",
     "resumable",
+    "shows_progress",
     "table",
 ]
 
 PIPED_WIDTH = 100
+_state = {"quiet": False}
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 PrecisionOption = Annotated[
     Literal["float32", "int8"] | None,
@@ -53,6 +60,13 @@ ProjectOption = Annotated[
     ),
 ]
 
+OutOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The folder to write.")]
+PrintConfigOption = Annotated[
+    bool,
+    typer.Option(
+        "--print-config", "--print_config", help="Print all settings as they would be used, and stop."
+    ),
+]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
 TensorboardOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="A folder for a log that TensorBoard reads as well.")
@@ -66,6 +80,9 @@ def print_json(result: Mapping[str, Any]) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; columns of numbers are set to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
     if title:
         print(title)
     shown = Table(box=None, pad_edge=False, header_style="bold")
@@ -88,6 +105,22 @@ def figures(title: str, values: Mapping[str, Any]) -> None:
         print(f"  {name.replace('_', ' '):<{width}}  {_cell(value)}")
 
 
+def be_quiet(quiet: bool) -> None:
+    """Show neither bars nor notes from now on, or show them again; errors and warnings always are."""
+    _state["quiet"] = quiet
+
+
+def shows_progress() -> bool:
+    """Tell whether a person looks on, who wants to see how far a long piece of work has come."""
+    return sys.stderr.isatty() and not _state["quiet"]
+
+
+def note(text: str) -> None:
+    """Tell on standard error what goes on, unless that is not wanted."""
+    if not _state["quiet"]:
+        print(text, file=sys.stderr)
+
+
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error, when that is a terminal; gives a function that moves it on."""
@@ -104,6 +137,13 @@ def passes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
 
 
+def required_out(out: Path | None) -> Path:
+    """Return the folder to write, which only a verb can do without that prints its settings and stops."""
+    if out is None:
+        raise typer.BadParameter("name the folder to write", param_hint="--out")
+    return out
+
+
 @contextmanager
 def resumable(out: Path) -> Iterator[None]:
     """Say of a training that is to write `out`, if it is interrupted, how it goes on."""
@@ -118,9 +158,12 @@ def resumable(out: Path) -> Iterator[None]:
 
 
 def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=not shows_progress())
 
 
 def _cell(value: Any) -> str:

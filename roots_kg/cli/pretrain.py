@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,17 +10,22 @@ import typer
 
 from roots_kg.cli.output import (
     JsonOption,
+    OutOption,
+    PrintConfigOption,
     ResumeOption,
     TensorboardOption,
     figures,
     print_json,
+    required_out,
     resumable,
+    shows_progress,
 )
+from roots_kg.cli.settings import print_settings
 
 
 def pretrain(
     config: Annotated[Path, typer.Option(help="A YAML file of settings; the options below win.")],
-    out: Annotated[Path, typer.Option(metavar="ENCODER", help="The folder to write.")],
+    out: OutOption = None,
     files: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[FILE...]", help="Text files in UTF-8, also .gz or .xz, in place of `text`."),
@@ -34,6 +38,7 @@ def pretrain(
     resume: ResumeOption = False,
     tensorboard: TensorboardOption = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads; more help where nothing else runs.")] = 1,
+    print_config: PrintConfigOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Pretrain an encoder on text, or go on with one, or train it to generate.
@@ -47,6 +52,10 @@ def pretrain(
     settings = load_yaml(config)
     settings |= {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
     stated = from_mapping(PretrainingConfig, settings, path=config)
+    if print_config:
+        print_settings(stated)
+        return
+    out = required_out(out)
     text = files or find_texts(stated.text, config.parent, config)
     held_out = validation or find_texts(stated.validation, config.parent, config)
     started, cpu = time.perf_counter(), time.process_time()
@@ -59,7 +68,7 @@ def pretrain(
             resume=resume,
             tensorboard=tensorboard,
             threads=threads,
-            progress=sys.stderr.isatty(),
+            progress=shows_progress(),
         )
     seconds = {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     metrics = {"text_tokens": result.tokens, **result.curve[-1]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -11,24 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from roots_kg.cli.output import JsonOption, figures, print_json
+from roots_kg.cli.output import JsonOption, figures, print_json, shows_progress
+from roots_kg.cli.verbs import verb_group
 from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-app = typer.Typer(help="Tokenizers.", no_args_is_help=True, rich_markup_mode=None)
+app = verb_group("Tokenizers.", {"train": ("tokenizer:train", "Train a tokenizer on text.")})
 
 MEASURED = 10_000_000
 BATCH = 1_000
 
 
-@app.callback()
-def _tokenizer() -> None:
-    pass
-
-
-@app.command()
 def train(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Text files in UTF-8, also .gz or .xz.")
@@ -69,7 +63,7 @@ def train(
     _ensure_replaceable(out, files)
     started = time.perf_counter()
     texts = _Texts(files)
-    tokenizer = train_tokenizer(texts, config, progress=sys.stderr.isatty())
+    tokenizer = train_tokenizer(texts, config, progress=shows_progress())
     with replacing(out) as temporary:
         tokenizer.save(str(temporary))
     metrics = {

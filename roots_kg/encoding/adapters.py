@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from roots_kg.encoding.initial_weights import draw_normal
 from roots_kg.encoding.transformer import Transformer
 
 __all__ = ["AdaptedTransformer", "AdapterShape", "LowRankAdapter"]
@@ -57,7 +58,9 @@ class LowRankAdapter(nn.Module):
             wanted = rank if name not in embeddings or embedding_rank is None else embedding_rank
             inner = min(wanted, rows, columns)
             self.up[key] = nn.Parameter(weight.new_zeros(rows, inner))
-            self.down[key] = nn.Parameter(torch.randn(inner, columns) / max(1, inner) ** 0.5)
+            down = torch.empty(inner, columns)
+            draw_normal(down, max(1, inner) ** -0.5)
+            self.down[key] = nn.Parameter(down)
 
     @property
     def shape(self) -> AdapterShape:

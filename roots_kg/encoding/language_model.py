@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from roots_kg.encoding.initial_weights import draw_normal
+
 __all__ = ["IGNORE", "LanguageModelHead", "linear_cross_entropy"]
 
 IGNORE = -100
@@ -43,7 +45,7 @@ class LanguageModelHead(nn.Module):
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps) if transform else None
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
         if self.transform is not None:
-            nn.init.normal_(self.transform.weight, std=0.02)
+            draw_normal(self.transform.weight, 0.02)
             nn.init.zeros_(self.transform.bias)
 
     @torch.no_grad()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from roots_kg.encoding.cache import KeyValueCache
+from roots_kg.encoding.initial_weights import draw_normal
 
 __all__ = ["Transformer", "TransformerConfig"]
 
@@ -92,11 +93,11 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         size = config.hidden_size
-        self.token_embedding = nn.Embedding(config.vocab_size, size)
+        self.token_embedding = _embedding(config.vocab_size, size)
         self.position_embedding = (
-            nn.Embedding(config.max_positions, size) if config.positions == "learned" else None
+            _embedding(config.max_positions, size) if config.positions == "learned" else None
         )
-        self.type_embedding = nn.Embedding(config.token_types, size) if config.token_types else None
+        self.type_embedding = _embedding(config.token_types, size) if config.token_types else None
         self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, number) for number in range(config.num_layers))
@@ -224,10 +225,15 @@ class Block(nn.Module):
         return result
 
 
+def _embedding(rows: int, size: int) -> nn.Embedding:
+    """Return an embedding whose weights are yet to be drawn."""
+    return nn.Embedding(rows, size, _weight=torch.empty(rows, size))
+
+
 def _initialise(module: nn.Module) -> None:
     """Draw weights as BERT and GPT-2 do: normal with a deviation of 0.02, biases 0."""
     if isinstance(module, (nn.Linear, nn.Embedding)):
-        nn.init.normal_(module.weight, std=0.02)
+        draw_normal(module.weight, 0.02)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 __all__ = ["RelationalPropagation"]
 
 
-class RelationalPropagation(MessagePassing):  # type: ignore[misc]
+class RelationalPropagation(nn.Module):
     """One step in which every node hears from its neighbours through the relations between them.
 
     x'_i = (x_i + σ(β) · U mean_{(j, r) → i} (x_j + e_r)) / (1 + σ(β)), where e_r takes the
@@ -21,7 +20,7 @@ class RelationalPropagation(MessagePassing):  # type: ignore[misc]
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__(aggr="mean", flow="source_to_target")
+        super().__init__()
         self.update_map = nn.Linear(size, size, bias=False)
         self.mixing = nn.Parameter(torch.zeros(()))
         nn.init.eye_(self.update_map.weight)
@@ -37,11 +36,11 @@ class RelationalPropagation(MessagePassing):  # type: ignore[misc]
         Returns:
             (M, d).
         """
-        heard = self.update_map(self.propagate(edge_index, nodes=nodes, edge_vectors=edge_vectors))
+        source, target = edge_index
+        messages = nodes[source] + edge_vectors
+        sums = torch.zeros_like(nodes).index_add(0, target, messages)
+        degree = torch.bincount(target, minlength=len(nodes)).clamp_min(1)
+        heard = self.update_map(sums / degree[:, None])
         weight = torch.sigmoid(self.mixing)
         mixed: Tensor = (nodes + weight * heard) / (1 + weight)
         return mixed
-
-    def message(self, nodes_j: Tensor, edge_vectors: Tensor) -> Tensor:
-        """Return x_j + e_r for each edge, (F, d)."""
-        return nodes_j + edge_vectors

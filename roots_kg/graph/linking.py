@@ -13,6 +13,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from ahocorasick_rs import BytesAhoCorasick
@@ -96,12 +97,17 @@ def names_of(graph: KnowledgeGraph) -> list[Name]:
     return names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Pattern:
-    """Names that are the same words, `content` of which are no function words."""
+    """Names that are the same words, as they are looked for."""
 
     names: tuple[Name, ...]
-    content: int
+    words: bytes
+
+    @cached_property
+    def content(self) -> int:
+        """How many of the words are no function words."""
+        return _content_words(self.words)
 
     def as_written(self, name: Name) -> float:
         """Return the score of a mention that is written exactly like one of the names."""
@@ -133,7 +139,7 @@ class Linker:
         names: dict[bytes, list[Name]] = {}
         for pattern, name in _patterns(names_of(graph)):
             names.setdefault(pattern, []).append(name)
-        self._patterns = [_Pattern(tuple(found), _content_words(pattern)) for pattern, found in names.items()]
+        self._patterns = [_Pattern(tuple(found), pattern) for pattern, found in names.items()]
         self._automaton = BytesAhoCorasick(list(names))
 
     def link(self, text: str) -> list[Mention]:
@@ -271,7 +277,8 @@ def _patterns(names: Sequence[Name]) -> Iterator[tuple[bytes, Name]]:
         patterns = cut([names[number].written for number in numbers]).haystack.split(BREAK)
         for number, pattern in zip(numbers, patterns, strict=True):
             name = names[number]
-            yield pattern, replace(name, written=unicodedata.normalize("NFKC", name.written))
+            written = unicodedata.normalize("NFKC", name.written)
+            yield pattern, name if written == name.written else replace(name, written=written)
 
 
 def _is_meaningful(sign: str) -> bool:

@@ -41,6 +41,7 @@ class TransEConfig:
     """How TransE is trained.
 
     Args:
+        kind: "transe".
         dimension: the size k of a vector.
         epochs: passes over the triples.
         batch_size: triples in a step.
@@ -64,6 +65,7 @@ class TransEConfig:
         seed: of the initial vectors, the order of the triples and the negatives.
     """
 
+    kind: Literal["transe"] = "transe"
     dimension: int = 128
     epochs: int = 10
     batch_size: int = 512

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,19 @@ __all__ = ["BREAK", "FUNCTION_WORDS", "MARK", "Words", "cut", "has_case"]
 
 MARK, BREAK = b"\xff", b"\xfe"
 
-# Scripts that put no space between words, combining marks, and an apostrophe that Unicode counts as a letter.
+# Scripts that put no space between words, and an apostrophe that Unicode counts as a letter.
 _SPACELESS = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_COMBINING = "".join(chr(code) for code in range(0x300, 0x1E900) if unicodedata.category(chr(code))[0] == "M")
 _APART = f"ʼ{_SPACELESS}"
-_WORD = re.compile(
-    rf"[{_SPACELESS}][{_COMBINING}]*"  # written without spaces
-    rf"|[^\W_{_APART}](?:[^\W_{_APART}]|[{_COMBINING}])*"
-    r"|[^\w\s]|[_ʼ]"
+
+# Where Unicode has combining marks, below U+1E900; looking through the rest as well takes twice as long.
+_MARKS: tuple[tuple[int, int], ...] = (
+    (0x300, 0x3100),
+    (0xA660, 0xAC00),
+    (0xFB00, 0xFE30),
+    (0x10000, 0x12000),
+    (0x13430, 0x13460),
+    (0x16100, 0x17000),
+    (0x1BC00, 0x1E900),
 )
 _SAME = str.maketrans(
     {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"}
@@ -112,7 +118,7 @@ def _cut_unicode(texts: Sequence[str]) -> Words:
         if number:
             words.append(BREAK)
             places.append((number, 0, 0))
-        for match in _WORD.finditer(text):
+        for match in _word().finditer(text):
             words.append(_normalise(match.group()).encode("utf-8", "surrogatepass"))
             places.append((number, *match.span()))
     haystack = MARK + b"".join([word + MARK for word in words])
@@ -121,13 +127,29 @@ def _cut_unicode(texts: Sequence[str]) -> Words:
     return Words(haystack, mark, number_of, start, end)
 
 
+@lru_cache
+def _word() -> re.Pattern[str]:
+    """Return what a word looks like."""
+    marks = "".join(
+        chr(code)
+        for begin, end in _MARKS
+        for code in range(begin, end)
+        if unicodedata.category(chr(code))[0] == "M"
+    )
+    return re.compile(
+        rf"[{_SPACELESS}][{marks}]*"  # written without spaces
+        rf"|[^\W_{_APART}](?:[^\W_{_APART}]|[{marks}])*"
+        r"|[^\w\s]|[_ʼ]"
+    )
+
+
 def _normalise(word: str) -> str:
     return unicodedata.normalize("NFKC", word.translate(_SAME)).casefold()
 
 
 def _kind(code: int) -> int:
     sign = chr(code)
-    return 0 if not _WORD.match(sign) else _INSIDE if sign.isalnum() else 1
+    return 0 if sign.isspace() else _INSIDE if sign.isalnum() else 1
 
 
 _INSIDE = 2

@@ -66,6 +66,7 @@ class PretrainingConfig:
     """A pretraining run.
 
     Args:
+        kind: "pretraining".
         text: files to train on, plain or compressed, with wildcards; from the folder of the config file on.
         validation: files that are held out, likewise.
         documents: whether each file is a document, or each line.
@@ -88,6 +89,7 @@ class PretrainingConfig:
         seed: of everything that is drawn.
     """
 
+    kind: Literal["pretraining"] = "pretraining"
     text: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     documents: Documents = "file"

@@ -1,11 +1,16 @@
 """What all verbs have in common."""
 
+import io
+import re
 import subprocess
 import sys
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 import roots_kg
+from roots_kg.cli import app, output
 
 VERBS = [
     ("init",),
@@ -31,6 +36,9 @@ VERBS = [
     ("tasks", "list"),
     ("tasks", "new"),
     ("tasks", "check"),
+    ("configs", "ls"),
+    ("configs", "cp"),
+    ("configs", "validate"),
 ]
 
 
@@ -44,22 +52,55 @@ def test_the_help_of_every_verb_has_an_example_of_that_verb(roots, verb):
 
 
 def commands(group, path=()):
-    """Return the words that lead to each command of the command line."""
-    for command in group.registered_commands:
-        yield (*path, command.name or command.callback.__name__)
-    for sub in group.registered_groups:
-        yield from commands(sub.typer_instance, (*path, sub.name))
+    """Return the words that lead to each command of the command line, and the command."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
 
 
 def test_the_list_of_verbs_above_is_complete():
-    from roots_kg.cli import app
+    assert sorted(path for path, _ in commands(typer.main.get_command(app))) == sorted(VERBS)
 
-    assert sorted(commands(app)) == sorted(VERBS)
+
+def test_what_the_help_of_a_group_says_of_a_verb_begins_its_own_help(roots):
+    def told(*group):
+        lines = roots(*group, "--help").out.partition("Commands:")[2].replace("\n             ", " ")
+        return dict(re.findall(r"^  (\S+) +(.+)$", lines, re.MULTILINE))
+
+    for *group, verb in VERBS:
+        line = told(*group)[verb].rstrip(".")
+        assert " ".join(roots(*group, verb, "--help").out.split()).find(line) > 0, verb
+
+
+def test_quiet_shows_no_bar_and_no_note_on_a_terminal(monkeypatch, roots, tmp_path, towns_file):
+    monkeypatch.setattr(output.sys, "stderr", Terminal())
+    for quiet in (False, True, False):
+        sys.stderr.truncate(0)
+        out = tmp_path / "bundle"
+        more = ["--quiet"] if quiet else []
+        run = ["kg", "train", str(towns_file), "--epochs", "2", "--dimension", "4", "--out", str(out), *more]
+        assert CliRunner().invoke(app, run).exit_code == 0
+        assert output.shows_progress() is not quiet
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("adapt", "--help"), ("kg", "train", "--help"), ("tasks", "list")],
+    [
+        ("--help",),
+        ("--version",),
+        ("adapt", "--help"),
+        ("kg", "train", "--help"),
+        ("tasks", "list"),
+        ("configs", "ls"),
+    ],
     ids=" ".join,
 )
 def test_what_only_prints_does_not_import_torch(arguments):

@@ -63,7 +63,7 @@ def test_the_log_has_a_row_a_step_with_what_was_held_out_beside_it(tmp_path):
     run = Run(tmp_path)
     train(run)
     rows = run.rows()
-    assert [row["loss"] for row in rows if "loss" in row][0] == 0
+    assert rows[0]["loss"] == 0
     assert all(row["learning_rate"] == pytest.approx(0.1) for row in rows if "loss" in row)
     assert {row["step"]: row["held_out_loss"] for row in rows if "held_out_loss" in row} == {4: 4, 8: 8}
 

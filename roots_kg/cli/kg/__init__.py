@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import typer
+from roots_kg.cli.verbs import verb_group
 
-from roots_kg.cli.kg.add import add
-from roots_kg.cli.kg.check import check
-from roots_kg.cli.kg.complete import complete
-from roots_kg.cli.kg.evaluate import evaluate
-from roots_kg.cli.kg.remove import remove
-from roots_kg.cli.kg.show import show
-from roots_kg.cli.kg.similar import similar
-from roots_kg.cli.kg.train import train
-
-app = typer.Typer(help="Knowledge graphs.", no_args_is_help=True, rich_markup_mode=None)
-for verb in (check, train, evaluate, complete, similar, add, remove, show):
-    app.command()(verb)
+app = verb_group(
+    "Knowledge graphs.",
+    {
+        "check": ("kg.check:check", "Read triples, count them, and report what is wrong or looks wrong."),
+        "train": ("kg.train:train", "Learn TransE vectors for a graph and save both as a bundle."),
+        "evaluate": ("kg.evaluate:evaluate", "Rank the true tail and head of each test triple."),
+        "complete": ("kg.complete:complete", "Complete a triple with what TransE holds most likely."),
+        "similar": ("kg.similar:similar", "List the entities whose vectors are nearest to an entity's."),
+        "add": ("kg.add:add", "Add triples to a graph, in place, without training again."),
+        "remove": ("kg.remove:remove", "Remove triples from a graph, in place."),
+        "show": ("kg.show:show", "Draw the neighbourhood of an entity."),
+    },
+)

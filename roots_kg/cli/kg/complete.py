@@ -28,7 +28,7 @@ def complete(
     index: IndexOption = "exact",
     as_json: JsonOption = False,
 ) -> None:
-    """Complete a triple: the entities that TransE holds most likely, the known ones left out.
+    """Complete a triple with what TransE holds most likely, what is known left out.
 
     The nearer, the likelier; how near the known answers are shows what is near for this question. The last
     column counts the triples in which the graph has an entity in that place of the relation already.

@@ -21,12 +21,17 @@ from roots_kg.cli.kg.graphs import (
 )
 from roots_kg.cli.output import (
     JsonOption,
+    OutOption,
+    PrintConfigOption,
     ResumeOption,
     TensorboardOption,
     figures,
     print_json,
+    required_out,
     resumable,
+    shows_progress,
 )
+from roots_kg.cli.settings import print_settings
 from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ if TYPE_CHECKING:
 
 def train(
     graph: GraphArgument,
-    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder to write.")],
+    out: OutOption = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of settings; the options below win.")
     ] = None,
@@ -76,6 +81,7 @@ def train(
     language: LanguageOption = "en",
     on_error: OnErrorOption = "strict",
     rejects: RejectsOption = None,
+    print_config: PrintConfigOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn TransE vectors for a graph and save both as a bundle.
@@ -104,6 +110,10 @@ def train(
     settings = load_yaml(config) if config else {}
     settings |= {name: value for name, value in stated.items() if value is not None}
     transe = from_mapping(TransEConfig, settings, path=config)
+    if print_config:
+        print_settings(transe)
+        return
+    out = required_out(out)
     if transe.patience and valid is None:
         raise UsageError("patience needs validation triples", hint="name some with --valid")
     ensure_replaceable(out, kind=KIND)
@@ -148,8 +158,6 @@ def train_bundle(
     run: Run | None = None,
 ) -> tuple[GraphBundle, Validation | None]:
     """Train TransE on a graph with a progress bar; return both together, and what validation found."""
-    import sys
-
     from roots_kg.graph.store import GraphBundle
     from roots_kg.training.transe import train_transe
     from roots_kg.training.transe_module import Validation
@@ -162,7 +170,7 @@ def train_bundle(
         processes=processes,
         mapped=mapped,
         validation=validation,
-        progress=sys.stderr.isatty(),
+        progress=shows_progress(),
         run=run,
     )
     return GraphBundle(graph, transe, config), validation

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import typer
+from roots_kg.cli.verbs import verb_group
 
-from roots_kg.cli.tasks.check import check_tasks
-from roots_kg.cli.tasks.list import list_tasks
-from roots_kg.cli.tasks.new import new_task
-
-app = typer.Typer(help="Tasks and heads.", no_args_is_help=True, rich_markup_mode=None)
-app.command("check")(check_tasks)
-app.command("list")(list_tasks)
-app.command("new")(new_task)
+app = verb_group(
+    "Tasks and heads.",
+    {
+        "list": ("tasks.list:list_tasks", "List the tasks of this workspace and every head."),
+        "new": ("tasks.new:new_task", "Make a task folder with a few example lines."),
+        "check": (
+            "tasks.check:check_tasks",
+            "Read every line of a task's files and tell all that is wrong with them.",
+        ),
+    },
+)

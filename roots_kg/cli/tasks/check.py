@@ -42,7 +42,7 @@ def check_tasks(
     trust_task_code: TrustTaskCodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every line of a task's files and tell all that is wrong with them; or put a head to the test.
+    """Read every line of a task's files and tell all that is wrong; or put a head to the test.
 
     Ends with exit code 1 if something is wrong. Warnings are no wrong.
 

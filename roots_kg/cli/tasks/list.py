@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from roots_kg.cli.output import JsonOption, print_json, table
-from roots_kg.config import load_yaml
 from roots_kg.errors import RootsError, nearest
 from roots_kg.registry import HeadEntry, head_entries
 from roots_kg.trust import CodeFile, Trust, TrustStore
@@ -84,6 +83,8 @@ def _row(
 def _task(folder: Path, code: Code, heads: Sequence[dict[str, Any]]) -> dict[str, str]:
     row = {"task": folder.name, "head": "", "description": "", "code": "", "error": ""}
     try:
+        from roots_kg.config import load_yaml
+
         stated = load_yaml(folder / "task.yaml")
         row["head"], row["description"] = str(stated.get("head", "")), str(stated.get("description", ""))
     except RootsError as error:

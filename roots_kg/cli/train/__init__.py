@@ -10,17 +10,21 @@ import typer
 
 from roots_kg.cli.output import (
     JsonOption,
+    OutOption,
+    PrintConfigOption,
     ResumeOption,
     TensorboardOption,
     figures,
     print_json,
+    required_out,
     resumable,
 )
+from roots_kg.cli.settings import print_settings, settings_kind
 from roots_kg.cli.train.given import Given
-from roots_kg.errors import ConfigError, UsageError, nearest
+from roots_kg.errors import UsageError
 
-# A kind has a module of this package, whose `run` trains. TAKES says which options it understands.
-KINDS = {
+# A kind has a module of this package, whose `run` trains. Which options does it understand?
+TAKES = {
     "fusion": ("knowledge", "text"),
     "generation": ("data", "validation"),
     "meta": ("data", "knowledge"),
@@ -31,7 +35,7 @@ def train(
     config: Annotated[
         Path, typer.Option(help="A YAML file of settings, with the key `kind`; the options below win.")
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
+    out: OutOption = None,
     data: Annotated[
         list[str] | None,
         typer.Option(metavar="TASK", help="A task to learn from; may be given several times."),
@@ -54,6 +58,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Steps of the optimizer.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="Of the random numbers.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads; more help where nothing else runs.")] = 1,
+    print_config: PrintConfigOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train what a file of settings describes, by its `kind`.
@@ -63,14 +68,15 @@ def train(
 
     Example: roots train --config configs/fusion.yaml --knowledge runs/geography --out runs/fusion
     """
-    from roots_kg.config import load_yaml
+    from roots_kg.config import from_mapping, load_yaml
 
     settings = load_yaml(config)
-    kind = settings.get("kind")
-    if kind not in KINDS:
-        message = "the key 'kind' is missing" if kind is None else f"unknown kind {kind!r}"
-        known = f"it is one of {', '.join(KINDS)}"
-        raise ConfigError(message, path=config, hint=nearest(str(kind), KINDS) or known)
+    settings |= {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
+    kind = settings_kind(settings, config, "roots train")
+    stated = from_mapping(kind.settings(), settings, path=config)
+    if print_config:
+        print_settings(stated)
+        return
     optional = {
         "data": data,
         "knowledge": knowledge,
@@ -78,13 +84,12 @@ def train(
         "validation": validation,
     }
     for name, value in optional.items():
-        if value and name not in KINDS[kind]:
-            raise UsageError(f"the option --{name} is not for the kind {kind!r}", path=config)
-    settings |= {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
+        if value and name not in TAKES[kind.name]:
+            raise UsageError(f"the option --{name} is not for the kind {kind.name!r}", path=config)
     given = Given(
         config,
-        settings,
-        out,
+        stated,
+        required_out(out),
         tuple(data or ()),
         tuple(knowledge or ()),
         tuple(text or ()),
@@ -93,8 +98,8 @@ def train(
         tensorboard,
         threads,
     )
-    with resumable(out):
-        trained = import_module(f"roots_kg.cli.train.{kind}").run(given)
+    with resumable(given.out):
+        trained = import_module(f"roots_kg.cli.train.{kind.name}").run(given)
     if as_json:
         print_json({"metrics": trained.metrics, "seconds": {"cpu": trained.seconds}, "out": out})
         return

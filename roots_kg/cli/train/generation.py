@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
+from roots_kg.cli.output import shows_progress
 from roots_kg.cli.train.given import Given, Trained
+
+if TYPE_CHECKING:
+    from roots_kg.training.generation_config import GenerationTrainingConfig
 from roots_kg.errors import UsageError
 
 
 def run(given: Given) -> Trained:
     """Train a model that writes texts, which saves itself."""
     from roots_kg.adaptation.task import Task
-    from roots_kg.config import from_mapping
     from roots_kg.training.generation import train_generation
-    from roots_kg.training.generation_config import GenerationTrainingConfig
     from roots_kg.workspace import Workspace
 
     config, out = given.config, given.out
-    stated = from_mapping(GenerationTrainingConfig, given.settings, path=config)
+    stated: GenerationTrainingConfig = given.stated
     if len(given.data) > 1:
         raise UsageError("one task is learned from", hint="name one with `--data`")
     if not given.data and stated.data is None:
@@ -36,7 +38,7 @@ def run(given: Given) -> Trained:
         resume=given.resume,
         tensorboard=given.tensorboard,
         threads=given.threads,
-        progress=sys.stderr.isatty(),
+        progress=shows_progress(),
     )
     metrics = {
         "examples": found.examples,

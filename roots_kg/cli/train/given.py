@@ -21,7 +21,7 @@ class Given:
 
     Args:
         config: the file of settings.
-        settings: what is in it, overridden by options.
+        stated: what is in it, overridden by options, as the dataclass of its kind.
         out: the folder to write.
         data: names of tasks, or their folders.
         knowledge: folders of graphs, which become one.
@@ -33,7 +33,7 @@ class Given:
     """
 
     config: Path
-    settings: dict[str, Any]
+    stated: Any
     out: Path
     data: tuple[str, ...]
     knowledge: tuple[Path, ...]
@@ -43,15 +43,17 @@ class Given:
     tensorboard: Path | None
     threads: int
 
-    def run(self, stated: Mapping[str, Any]) -> AbstractContextManager[Run]:
+    def run(self, told: Mapping[str, Any]) -> AbstractContextManager[Run]:
         """Return the run that this training is, whose folder is there until it is done.
 
         Args:
-            stated: what makes it the run it is, as plain data.
+            told: what makes it the run it is besides its settings, as plain data.
         """
+        from roots_kg.config import to_mapping
         from roots_kg.training.runs import run_folder
 
-        return run_folder(self.out, stated, resume=self.resume, tensorboard=self.tensorboard)
+        told = {"config": to_mapping(self.stated), **told}
+        return run_folder(self.out, told, resume=self.resume, tensorboard=self.tensorboard)
 
     def graph(self, stated: str | None) -> GraphBundle | None:
         """Return the graphs of the options as one, or else the one that the settings name, if any does.

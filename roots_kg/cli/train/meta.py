@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
+from roots_kg.cli.output import shows_progress
 from roots_kg.cli.train.given import Given, Trained
+
+if TYPE_CHECKING:
+    from roots_kg.training.meta_config import MetaTrainingConfig
 
 
 def run(given: Given) -> Trained:
@@ -12,16 +16,14 @@ def run(given: Given) -> Trained:
     from roots_kg.adaptation.meta_learning.store import KIND
     from roots_kg.adaptation.task import Task
     from roots_kg.bundle import ensure_replaceable
-    from roots_kg.config import from_mapping, to_mapping
     from roots_kg.encoding import encoder_store
     from roots_kg.encoding.text_encoder import TextEncoder
     from roots_kg.training.meta import train_meta
-    from roots_kg.training.meta_config import MetaTrainingConfig
     from roots_kg.training.runs import file_sizes
     from roots_kg.workspace import Workspace
 
     config, out = given.config, given.out
-    stated = from_mapping(MetaTrainingConfig, given.settings, path=config)
+    stated: MetaTrainingConfig = given.stated
     trains_trunk = stated.trunk.train != "nothing"
     kind = encoder_store.KIND if trains_trunk else KIND
     ensure_replaceable(out, kind=kind)
@@ -32,13 +34,12 @@ def run(given: Given) -> Trained:
     encoder = TextEncoder.from_pretrained(stated.encoder)
     graph = given.graph(stated.knowledge)
     told = {
-        "config": to_mapping(stated),
         "data": file_sizes([task.train for task in tasks if task.train is not None]),
         "graph": None if graph is None else graph.space,
     }
     with given.run(told) as run:
         found = train_meta(
-            encoder, stated, tasks, graph, threads=given.threads, progress=sys.stderr.isatty(), run=run
+            encoder, stated, tasks, graph, threads=given.threads, progress=shows_progress(), run=run
         )
         if isinstance(found.trained, TextEncoder):
             encoder_store.save_encoder(found.trained, out)
