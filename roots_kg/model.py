@@ -19,7 +19,7 @@ from roots_kg.adaptation.heads.classification import ClassificationHead
 from roots_kg.adaptation.meta_learning.store import MetaBundle
 from roots_kg.adaptation.task import Record, Task, label_text, read_records
 from roots_kg.adaptation.tuning import TuneConfig
-from roots_kg.bundle import atomic_folder, is_bundle
+from roots_kg.bundle import Bundle, atomic_folder, is_bundle
 from roots_kg.config import from_mapping
 from roots_kg.encoding import encoder_store
 from roots_kg.encoding.checkpoints import is_checkpoint
@@ -36,13 +36,15 @@ from roots_kg.graph import alignment
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
 from roots_kg.intervals import bootstrap, percentiles
-from roots_kg.model_store import KIND, ModelSettings, SavedModel, adapted_head, write_model
+from roots_kg.model_card import ModelCard
+from roots_kg.model_store import KIND, ModelSettings, SavedModel, adapted_head, card_files, write_model
 from roots_kg.registry import get_head
 from roots_kg.weights import PRETRAINED
 
 __all__ = ["AdaptReport", "EvaluationReport", "RootsModel"]
 
 TEXTS_AT_A_TIME = 256
+HUB = "hf:"
 
 Progress = Callable[[int], None]
 
@@ -90,7 +92,7 @@ class EvaluationReport:
 class RootsModel:
     """A text encoder, a graph if there is one, and a head for each task that it is adapted to.
 
-    `heads` holds them by the name of the task.
+    `heads` holds them by the name of the task; `card` tells what is known of each task.
 
     Args:
         encoder: a `TextEncoder`, or a `TransformersEncoder`, with which a model cannot be saved.
@@ -119,6 +121,7 @@ class RootsModel:
             trained.require(encoder, graph)
             self.layers.fusion.load_state_dict(trained.layer.state_dict())
         self.heads: dict[str, Head] = {}
+        self.card = ModelCard()
 
     @classmethod
     def from_pretrained(
@@ -129,11 +132,13 @@ class RootsModel:
         project: bool = False,
         fusion: FusionBundle | str | Path | None = None,
         precision: Precision | None = None,
+        revision: str | None = None,
     ) -> RootsModel:
         """Load a model that was saved, or an encoder, which is a model without a task.
 
         Args:
-            name_or_path: the folder of a saved model, or whatever `TextEncoder.from_pretrained` loads.
+            name_or_path: the folder of a saved model, `hf://owner/model` for one on the Hugging Face Hub, or
+                whatever `TextEncoder.from_pretrained` loads.
             knowledge: a graph bundle to use, or several, which become one; for a saved model, in place of its
                 own.
             project: for a saved model, move the vectors of another graph into the space of its own's; see
@@ -141,6 +146,7 @@ class RootsModel:
             fusion: a trained fusion layer, for an encoder.
             precision: in which numbers texts are read, see `TextEncoder.to_precision`; by default those that
                 a saved model was adapted with, or float32.
+            revision: a branch, a tag or a commit, of a model on the hub.
 
         Raises:
             UsageError, WeightsError, BundleError: if it cannot be loaded; see there. UsageError also if the
@@ -157,6 +163,10 @@ class RootsModel:
             return cls(encoder, graph, fusion=trained)
         if fusion is not None:
             raise UsageError("a saved model has its own fusion layer", hint="adapt again to use another")
+        if path.parts[:1] == (HUB,):
+            from roots_kg.hub import download
+
+            path = download("/".join(path.parts[1:]), revision)
         if not path.exists():
             names = " or ".join(repr(name) for name in PRETRAINED)
             raise UsageError(
@@ -167,6 +177,7 @@ class RootsModel:
             graph = saved.graph() if graph is None else _projected(graph, saved.graph())
         encoder = saved.encoder(precision)
         model = cls(encoder, graph, saved.settings.retrieval, saved.settings.fusion)
+        model.card = saved.card()
         for head in saved.heads(encoder.hidden_size, model.knowledge):
             model.heads[head.task.name] = head
         if model.layers.fusion is not None and graph is not None and saved.settings.knowledge:
@@ -200,12 +211,13 @@ class RootsModel:
             head.module = own.module
             head.load_state_dict(own.state_dict())
             model.heads[name] = head.eval()
+        model.card = self.card
         return model
 
     def without_graph(self) -> RootsModel:
         """Return the model as it answers where the graph is switched off: nothing in a text is linked."""
         model = RootsModel(self.layers.encoder, None, self.retrieval, self.fusion)
-        model.heads = dict(self.heads)
+        model.heads, model.card = dict(self.heads), self.card
         return model
 
     def _use_fusion(
@@ -361,6 +373,7 @@ class RootsModel:
             # what leaving out says of texts that the encoder was trained on says nothing
             fit = {name: value for name, value in fit.items() if not name.startswith(_LEFT_OUT)}
         self.heads[task.name] = head.eval()
+        self.card.learned(task.name, [example.target for example in support], fit)
         seconds = {"encode": spent, "fit": time.process_time() - started - spent - tuning_seconds}
         if tune is not None:
             seconds["tune"] = tuning_seconds
@@ -404,6 +417,7 @@ class RootsModel:
         except TaskError:
             head.task = known
             raise
+        self.card.learned_more(known.name, label, len(support))
 
     @property
     def head(self) -> Head | None:
@@ -558,13 +572,47 @@ class RootsModel:
             UsageError: if the model has not been adapted to a task.
             BundleError: if the folder holds something else, or cannot be written.
         """
-        heads, encoder = list(self.heads.values()), self._text_encoder("be saved")
-        self.head_of(next(iter(self.heads), None))  # there is one
-        knowledge, layer = self.knowledge, self.layers.fusion
+        encoder, settings, layer = self._text_encoder("be saved"), self._settings(), self.layers.fusion
+        fusion = layer.state_dict() if layer is not None else None
+        graph = self.knowledge.bundle if self.knowledge is not None else None
+        with atomic_folder(Path(path), kind=KIND) as folder:
+            write_model(folder, settings, encoder, list(self.heads.values()), fusion, graph, self.card)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Save the adapted model, with its graph and its card, in a repository of the Hugging Face Hub.
+
+        Args:
+            repo_id: `owner/model`.
+            options: those of `huggingface_hub.ModelHubMixin.push_to_hub`, such as `private` and `token`.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            UsageError: if the model has not been adapted to a task.
+        """
+        from roots_kg.hub import SharedModel
+
+        self._settings()  # which raises, before a repository is made
+        return str(SharedModel(self).push_to_hub(repo_id, **options))
+
+    def save_card(self, path: Path | str) -> None:
+        """Write the card into the folder that the model was loaded from; all else in it stays as it is.
+
+        Raises:
+            BundleError: if the folder is no saved model, or cannot be written.
+        """
+        graph = self.knowledge.bundle if self.knowledge is not None else None
+        files = card_files(self._settings(), self._text_encoder("be saved"), graph, self.card)
+        Bundle.amend(Path(path), KIND, {name: text.encode() for name, text in files.items()})
+
+    def _settings(self) -> ModelSettings:
+        heads, encoder, knowledge = self.heads, self._text_encoder("be saved"), self.knowledge
+        self.head_of(next(iter(heads), None))  # there is one
         tuning = encoder.tuning if encoder.pretrained_name is not None else None
-        settings = ModelSettings(
+        return ModelSettings(
             encoder=encoder.pretrained_name,
-            heads=tuple(map(adapted_head, heads)),
+            heads=tuple(map(adapted_head, heads.values())),
             retrieval=self.retrieval,
             fusion=self.fusion,
             knowledge=knowledge is not None,
@@ -572,10 +620,6 @@ class RootsModel:
             space=knowledge.bundle.space if knowledge is not None else "",
             tuning=tuning.shape if tuning is not None else None,
         )
-        fusion = layer.state_dict() if layer is not None else None
-        graph = knowledge.bundle if knowledge is not None else None
-        with atomic_folder(Path(path), kind=KIND) as folder:
-            write_model(folder, settings, encoder, heads, fusion, graph)
 
     def export_onnx(self, path: Path | str, reading: Reading | None = None) -> None:
         """Write the text encoder as an ONNX file; see `roots_kg.encoding.onnx_export.export_onnx`."""

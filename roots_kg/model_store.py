@@ -22,18 +22,28 @@ from roots_kg.config import to_mapping
 from roots_kg.encoding import encoder_store
 from roots_kg.encoding.adapters import AdapterShape, LowRankAdapter
 from roots_kg.encoding.text_encoder import Precision, TextEncoder
-from roots_kg.errors import BundleError, nearest
+from roots_kg.errors import BundleError, ConfigError, nearest
 from roots_kg.fusion.encoder import Knowledge
 from roots_kg.fusion.layer import FusionConfig
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
+from roots_kg.model_card import Described, GraphFacts, ModelCard, render_card
 from roots_kg.registry import get_head
 from roots_kg.weights import PRETRAINED
 
-__all__ = ["KIND", "AdaptedHead", "ModelSettings", "SavedModel", "adapted_head", "write_model"]
+__all__ = [
+    "KIND",
+    "AdaptedHead",
+    "ModelSettings",
+    "SavedModel",
+    "adapted_head",
+    "card_files",
+    "write_model",
+]
 
 KIND = "model"
 FUSION, TUNING = "fusion.safetensors", "tuning.safetensors"
+README, CARD = "README.md", "card.json"
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,15 @@ class SavedModel:
                 head.load_state_dict(state)
             yield head.eval()
 
+    def card(self) -> ModelCard:
+        """Return what is known of it; nothing where it was saved before there were cards."""
+        if not (self.path / CARD).is_file():
+            return ModelCard()
+        try:
+            return ModelCard.from_json(self._bundle.text(CARD), self.path / CARD)
+        except ConfigError as error:
+            raise BundleError(error.message, path=self.path / CARD, hint=error.hint) from error
+
     def fusion(self) -> dict[str, Tensor]:
         """Return the weights of the fusion layer."""
         return self._bundle.tensors(FUSION)
@@ -162,6 +181,7 @@ def write_model(
     heads: Sequence[Head],
     fusion: Mapping[str, Tensor] | None,
     graph: GraphBundle | None,
+    card: ModelCard,
 ) -> None:
     """Write the files of a model into an existing private folder.
 
@@ -172,6 +192,7 @@ def write_model(
         heads: in the order of the settings.
         fusion: the weights of its fusion layer, if it has one.
         graph: its graph, if it has one.
+        card: what is known of it.
     """
     tensors = {_head_file(number): head.state_dict() for number, head in enumerate(heads)}
     if settings.encoder is None:
@@ -183,27 +204,28 @@ def write_model(
         tensors[FUSION] = dict(fusion)
         (folder / "knowledge").mkdir()
         graph.write(folder / "knowledge")
-    texts = {"README.md": _readme(settings)}
+    texts = card_files(settings, encoder, graph, card)
     Bundle.write(folder, KIND, to_mapping(settings), tensors=tensors, texts=texts)
+
+
+def card_files(
+    settings: ModelSettings, encoder: TextEncoder, graph: GraphBundle | None, card: ModelCard
+) -> dict[str, str]:
+    """Return the files that hold the card of a model, for people and for itself; see `write_model`."""
+    tasks = [
+        Described(head.task.name, head.task.head, head.task.description, head.task.labels)
+        for head in settings.heads
+    ]
+    named = f"{settings.encoder} (not copied here)" if settings.encoder else "Its own, in `encoder/`"
+    if settings.tuning is not None:
+        named += f", tuned by what is in `{TUNING}`"
+    facts = None
+    if graph is not None:
+        known = graph.graph
+        facts = GraphFacts(len(known), known.num_entities, known.num_relations, known.cards)
+    text = render_card(card, tasks, f"{named}.", facts, encoder.encoder.trunk.config.max_positions)
+    return {README: text, CARD: card.to_json()}
 
 
 def _head_file(number: int) -> str:
     return f"head-{number}.safetensors"
-
-
-def _readme(settings: ModelSettings) -> str:
-    title = ", ".join(head.task.name for head in settings.heads)
-    tasks = "".join(
-        f"* {head.task.name} ({head.task.head}): {head.task.description or 'no description'}\n"
-        for head in settings.heads
-    )
-    graph = "its own copy of the graph in `knowledge/`" if settings.knowledge else "no graph"
-    encoder = f"{settings.encoder} (not copied here)" if settings.encoder else "its own, in `encoder/`"
-    if settings.tuning is not None:
-        encoder += f", tuned by what is in `{TUNING}`"
-    return (
-        f"# {title}\n\n{tasks}\n"
-        f"Encoder: {encoder}. It uses {graph}.\n\n"
-        "Written by `roots adapt`. Use it with `roots predict FOLDER TEXT` or "
-        "`roots_kg.RootsModel.from_pretrained(FOLDER)`.\n"
-    )

@@ -120,7 +120,7 @@ def test_an_unknown_key_in_the_settings_is_refused(routing, tmp_path):
 def test_an_encoder_of_its_own_is_saved_with_a_model_and_predicts_the_same(own, bundle, tmp_path):
     own.save_pretrained(tmp_path / "model")
     assert (tmp_path / "model" / "encoder" / "tokenizer.json").is_file()
-    assert "Encoder: its own, in `encoder/`" in (tmp_path / "model" / "README.md").read_text()
+    assert "Its own, in `encoder/`" in (tmp_path / "model" / "README.md").read_text()
     (tmp_path / "model").rename(tmp_path / "moved")
     restored = RootsModel.from_pretrained(tmp_path / "moved")
     assert restored.predict(TEXTS) == own.predict(TEXTS)

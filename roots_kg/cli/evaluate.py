@@ -13,10 +13,12 @@ from roots_kg.cli.output import (
     KnowledgeOption,
     PrecisionOption,
     ProjectOption,
+    RecordOption,
     TaskOption,
     figures,
     print_json,
     progress_bar,
+    refuse_to_record,
 )
 
 
@@ -28,6 +30,7 @@ def evaluate(
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,
+    record: RecordOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a model by the task's metrics.
@@ -36,7 +39,9 @@ def evaluate(
     """
     from roots_kg.adaptation.task import read_records
     from roots_kg.model import RootsModel
+    from roots_kg.model_card import Judgement
 
+    refuse_to_record(record, knowledge)
     records = read_records(test)
     trust_code_of(task_code, model)
     loaded = RootsModel.from_pretrained(
@@ -44,6 +49,10 @@ def evaluate(
     )
     with progress_bar("texts", len(records)) as advance:
         report = loaded.evaluate(records, task, progress=advance)
+    if record:
+        judgement = Judgement(str(test), report.n, report.metrics, dict(report.intervals))
+        loaded.card.judged(loaded.head_of(task).task.name, judgement)
+        loaded.save_card(model)
     if as_json:
         seconds = {"wall": report.seconds}
         print_json(

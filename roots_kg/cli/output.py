@@ -23,6 +23,7 @@ __all__ = [
     "PrecisionOption",
     "PrintConfigOption",
     "ProjectOption",
+    "RecordOption",
     "ResumeOption",
     "TaskOption",
     "TensorboardOption",
@@ -32,6 +33,7 @@ __all__ = [
     "passes_bar",
     "print_json",
     "progress_bar",
+    "refuse_to_record",
     "required_out",
     "resumable",
     "shows_progress",
@@ -66,6 +68,9 @@ PrintConfigOption = Annotated[
     typer.Option(
         "--print-config", "--print_config", help="Print all settings as they would be used, and stop."
     ),
+]
+RecordOption = Annotated[
+    bool, typer.Option("--record", help="Write what is found into the model's card, its README.md.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
 TensorboardOption = Annotated[
@@ -135,6 +140,15 @@ def passes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     with _progress() as progress:
         task = progress.add_task(title, total=None, visible=False)
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+def refuse_to_record(record: bool, knowledge: Path | None) -> None:
+    """Refuse to write into a model's card what was found with another graph than its own."""
+    if record and knowledge is not None:
+        from roots_kg.errors import UsageError
+
+        hint = "leave one of the two out"
+        raise UsageError("--record tells of the model as it is saved, and --knowledge changes it", hint=hint)
 
 
 def required_out(out: Path | None) -> Path:

@@ -13,9 +13,11 @@ from roots_kg.cli.output import (
     KnowledgeOption,
     PrecisionOption,
     ProjectOption,
+    RecordOption,
     figures,
     print_json,
     progress_bar,
+    refuse_to_record,
     table,
 )
 from roots_kg.errors import TaskError, UsageError
@@ -52,6 +54,7 @@ def report(
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
     task_code: TaskCodeOption = None,
+    record: RecordOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what a model's graph is worth: the knowledge report.
@@ -67,6 +70,7 @@ def report(
     from roots_kg.evaluation.report_page import write_page
     from roots_kg.model import RootsModel
 
+    refuse_to_record(record, knowledge)
     if html is not None:
         _check_page(html, model, test)
     records = read_records(test)
@@ -86,6 +90,9 @@ def report(
             evidence_sample=evidence_sample,
             progress=advance,
         )
+    if record:
+        loaded.card.reported(found.task, "knowledge", found.to_markdown())
+        loaded.save_card(model)
     if as_json:
         paths = {"model": model, "test": test, **({"html": html} if html is not None else {})}
         print_json({**found.to_json(), **paths, "seed": seed})

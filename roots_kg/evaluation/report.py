@@ -24,7 +24,7 @@ from roots_kg.evaluation.conditions import (
 from roots_kg.evaluation.deletion import DELETIONS, DeletionCheck, check_deletions
 from roots_kg.evaluation.leakage import LeakageAudit, audit, labelled, shared_entities
 from roots_kg.evaluation.trials import Estimates, Trial, difference, estimate
-from roots_kg.evaluation.verdict import Outcome, outcome, verdict
+from roots_kg.evaluation.verdict import Outcome, number, outcome, points, verdict
 from roots_kg.intervals import CONFIDENCE, RESAMPLES
 from roots_kg.model import RootsModel
 
@@ -140,6 +140,16 @@ class KnowledgeReport:
         """
         divided = [(PARTS[split.name], split.n, split.scores) for split in self.splits if split.n]
         return [*divided, ("not given away by training", len(self.leakage.clean), self.clean)]
+
+    def to_markdown(self) -> str:
+        """Return what a model's card says of it."""
+        metric = self.metric
+        lines = [self.verdict, "", f"| condition | {metric} | the graph's gain |", "| --- | --- | --- |"]
+        for result in self.conditions:
+            score = number(result.scores[metric] if result.scores else None)
+            gain = points(result.gain[metric]) if result.gain else ""
+            lines.append(f"| {TITLES[result.name]} | {score} | {gain} |")
+        return "\n".join([*lines, "", f"{self.n:,} test examples; {self.interval}", ""])
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data: what was measured under "metrics", and beside it how."""
@@ -331,9 +341,9 @@ def _trials(
 ) -> list[Trial]:
     """Return the outcome of each draw; none where the condition is impossible."""
     found = []
-    for number, draw in enumerate(draws):
+    for place, draw in enumerate(draws):
         support = [train[position].record for position in draw]
-        trial = conditions.trial(condition, support, test, (lambda done: None) if number else advance)
+        trial = conditions.trial(condition, support, test, (lambda done: None) if place else advance)
         if trial is not None:
             found.append(trial)
     return found
