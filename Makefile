@@ -1,5 +1,5 @@
 # Every target sets itself up in .venv from nothing: `make demo`, `make test`, `make check`.
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,6 +46,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, with every warning an error; it can be read from the folder dist/site.
+docs: .venv/installed-dev
+	HF_HUB_OFFLINE=1 DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

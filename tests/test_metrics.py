@@ -3,6 +3,9 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchmetrics.functional import classification as measures
 from torchmetrics.functional.text import perplexity as torchmetrics_perplexity
 
 from roots_kg.metrics import (
@@ -32,6 +35,18 @@ def test_classification_by_hand():
             "f1_micro": 3 / 4,
         }
     )
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1))
+def test_classification_is_what_torchmetrics_says(pairs):
+    found, right = (torch.tensor(side) for side in zip(*pairs, strict=True))
+    ours = classification_metrics(found.tolist(), right.tolist(), 5)
+    for name in CLASSIFICATION:
+        kind, _, average = name.partition("_")
+        theirs = getattr(measures, f"multiclass_{'f1_score' if kind == 'f1' else kind}")
+        assert ours[name] == pytest.approx(
+            float(theirs(found, right, 5, average=average or "micro")), abs=1e-6
+        )
 
 
 def test_spans_by_hand():

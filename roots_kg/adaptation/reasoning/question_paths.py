@@ -140,8 +140,7 @@ class QuestionPaths:
         Args:
             policy: gives the probabilities.
             unanswerable: ε, the likelihood of an answer that the graph does not hold; it keeps far-fetched
-            paths
-                from being learned.
+                paths from being learned.
         """
         if not self.reached:
             return policy.direction_weight.sum() * 0
