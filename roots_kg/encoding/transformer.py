@@ -226,8 +226,9 @@ class Block(nn.Module):
 
 
 def _embedding(rows: int, size: int) -> nn.Embedding:
-    """Return an embedding whose weights are yet to be drawn."""
-    return nn.Embedding(rows, size, _weight=torch.empty(rows, size))
+    """Return an embedding; on the meta device without drawing its weights, see `draw_normal`."""
+    weight = torch.empty(rows, size)
+    return nn.Embedding(rows, size, _weight=weight) if weight.is_meta else nn.Embedding(rows, size)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from roots_kg.encoding.encoder_store import save_encoder
+from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.model import RootsModel
 
 
@@ -73,7 +74,7 @@ def test_a_graph_and_no_graph_exclude_each_other(roots, routing_folder, towns, t
 
 
 def test_a_model_is_adapted_on_another_encoder_and_keeps_it(roots, routing_folder, small_encoder, tmp_path):
-    save_encoder(small_encoder, tmp_path / "encoder")
+    save_encoder(TextEncoder(small_encoder.encoder, small_encoder.tokenizer), tmp_path / "encoder")
     options = ("--encoder", tmp_path / "encoder", "--shots", 2, "--no-knowledge", "--out", tmp_path / "out")
     assert roots("adapt", routing_folder, *options).code == 0
     shutil.rmtree(tmp_path / "encoder")
@@ -148,17 +149,12 @@ def test_without_a_folder_to_write_nothing_is_done(roots, questions_folder):
     assert "--out" in result.err
 
 
-def test_the_encoder_is_tuned_once_and_for_one_task(roots, shell, routing_folder, questions_folder, tmp_path):
-    adapt = (
-        "adapt",
-        routing_folder,
-        "--no-knowledge",
-        "--tune-encoder",
-        "--out",
-        tmp_path / "model",
-        "--json",
-    )
-    told = roots(*adapt).json
+def test_the_encoder_is_tuned_once_and_for_one_task(
+    roots, small_encoder, routing_folder, questions_folder, tmp_path
+):
+    save_encoder(TextEncoder(small_encoder.encoder, small_encoder.tokenizer), tmp_path / "encoder")
+    own = ("--encoder", tmp_path / "encoder", "--no-knowledge")
+    told = roots("adapt", routing_folder, *own, "--tune-encoder", "--out", tmp_path / "model", "--json").json
     assert {"tuned", "held_out", "passes"} <= told["metrics"].keys()
     assert told["seconds"]["tune"] > 0
     again = roots("adapt", routing_folder, "--add-to", tmp_path / "model", "--tune-encoder")

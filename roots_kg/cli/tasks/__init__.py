@@ -11,7 +11,7 @@ app = verb_group(
         "new": ("tasks.new:new_task", "Make a task folder with a few example lines."),
         "check": (
             "tasks.check:check_tasks",
-            "Read every line of a task's files and tell all that is wrong with them.",
+            "Read every line of a task's files and tell all that is wrong.",
         ),
     },
 )
