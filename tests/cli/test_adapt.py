@@ -74,7 +74,7 @@ def test_a_graph_and_no_graph_exclude_each_other(roots, routing_folder, towns, t
 
 
 def test_a_model_is_adapted_on_another_encoder_and_keeps_it(roots, routing_folder, small_encoder, tmp_path):
-    save_encoder(TextEncoder(small_encoder.encoder, small_encoder.tokenizer), tmp_path / "encoder")
+    save_encoder(small_encoder, tmp_path / "encoder")
     options = ("--encoder", tmp_path / "encoder", "--shots", 2, "--no-knowledge", "--out", tmp_path / "out")
     assert roots("adapt", routing_folder, *options).code == 0
     shutil.rmtree(tmp_path / "encoder")
