@@ -82,7 +82,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ConfigError(f"not valid YAML: {error.problem}", path=path, line=line) from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ConfigError(f"not valid YAML: {error}", path=path) from error
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", path=path) from error
     if not isinstance(data, dict):
         raise ConfigError("expected a mapping of settings", path=path)
     return data

@@ -43,6 +43,17 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
+def _of_the_system(error: Exception) -> str | None:
+    """Return what the system says against a file, such as that a disk is full; None of another failure."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop from "):
+        return f"{str(error).removeprefix('Symlink loop from ')}: this link leads back to itself"
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return f"{error.object!a}: a name that is not UTF-8 cannot be used here"
+    return None
+
+
 def main() -> None:
     """Run the command line; an expected failure ends in one line on standard error and exit code 1 or 2."""
     try:
@@ -53,9 +64,16 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read what is printed, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception as error:
         if os.environ.get("ROOTS_DEBUG"):
             raise
+        told = _of_the_system(error)
+        if told is not None:
+            print(f"error: {told}", file=sys.stderr)
+            sys.exit(1)
         message = " ".join(str(error).split())
         print(
             f"internal error: {type(error).__name__}: {message} (set ROOTS_DEBUG=1 for the traceback)",
