@@ -23,13 +23,13 @@ class Record:
 
     Args:
         fields: the JSON object.
-        path: the file.
+        path: the file; None for one that was made in Python.
         line: the line, counted from 1.
     """
 
     fields: dict[str, Any]
-    path: Path
-    line: int
+    path: Path | None = None
+    line: int | None = None
 
     def error(self, message: str, hint: str | None = None) -> TaskError:
         """Return an error about this line."""
