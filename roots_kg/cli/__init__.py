@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from types import FrameType
 
 import typer
 
-from roots_kg.cli.verbs import verb_group
+from roots_kg.cli.verbs import INTERRUPTED, verb_group
 from roots_kg.errors import RootsError
 
 __all__ = ["app", "main"]
@@ -43,6 +47,31 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
+TERMINATED = 128 + signal.SIGTERM
+
+
+@contextlib.contextmanager
+def _ending_politely() -> Iterator[None]:
+    """Let SIGTERM end a verb as Ctrl-C does: what has begun is undone, or can be resumed."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                os._exit(TERMINATED)  # an import may swallow what is raised in it
+            frame = frame.f_back
+        raise SystemExit(TERMINATED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # what is not the main thread handles no signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _of_the_system(error: Exception) -> str | None:
     """Return what the system says against a file, such as that a disk is full; None of another failure."""
     if isinstance(error, OSError) and error.strerror:
@@ -57,13 +86,18 @@ def _of_the_system(error: Exception) -> str | None:
 def main() -> None:
     """Run the command line; an expected failure ends in one line on standard error and exit code 1 or 2."""
     try:
-        app()
+        with _ending_politely():
+            app()
     except RootsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            print("interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:  # whoever read what is printed, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -143,7 +143,7 @@ def adapt(
     else:
         model = _new(chosen, encoder or "roots-base", knowledge, fusion, precision, no_knowledge, misspelt)
     tune = TuneConfig(seed=seed) if tune_encoder else None
-    with passes_bar("tuning") as advance:
+    with passes_bar("adapting") as advance:
         report = model.adapt(
             chosen, shots=shots, seed=seed, config=config, tune=tune, meta=learned, progress=advance
         )

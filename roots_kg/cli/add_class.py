@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
-from roots_kg.cli.output import JsonOption, TaskOption, print_json
+from roots_kg.cli.output import JsonOption, TaskOption, print_json, working
 
 
 def add_class(
@@ -36,8 +36,9 @@ def add_class(
     ensure_replaceable(out, kind=KIND)
     records = read_records(examples)
     trust_code_of(task_code, model)
-    loaded = RootsModel.from_pretrained(model)
-    loaded.add_class(label, records, task, name=name)
+    with working("learning the label"):
+        loaded = RootsModel.from_pretrained(model)
+        loaded.add_class(label, records, task, name=name)
     loaded.save_pretrained(out)
     labels = list(loaded.head_of(task).settings()["labels"])
     if as_json:

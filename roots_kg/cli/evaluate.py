@@ -19,6 +19,7 @@ from roots_kg.cli.output import (
     print_json,
     progress_bar,
     refuse_to_record,
+    working,
 )
 
 
@@ -44,9 +45,10 @@ def evaluate(
     refuse_to_record(record, knowledge)
     records = read_records(test)
     trust_code_of(task_code, model)
-    loaded = RootsModel.from_pretrained(
-        model, knowledge=knowledge, project=project_knowledge, precision=precision
-    )
+    with working("loading the model"):
+        loaded = RootsModel.from_pretrained(
+            model, knowledge=knowledge, project=project_knowledge, precision=precision
+        )
     with progress_bar("texts", len(records)) as advance:
         report = loaded.evaluate(records, task, progress=advance)
     if record:

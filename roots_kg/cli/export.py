@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from roots_kg.cli.output import JsonOption, print_json
+from roots_kg.cli.output import JsonOption, print_json, working
 
 
 def export(
@@ -28,7 +28,8 @@ def export(
     """
     from roots_kg.model import RootsModel
 
-    RootsModel.from_pretrained(model).export_onnx(out, reading)
+    with working("exporting"):
+        RootsModel.from_pretrained(model).export_onnx(out, reading)
     size = out.stat().st_size
     if as_json:
         print_json({"metrics": {"bytes": size}, "out": out})

@@ -38,6 +38,7 @@ __all__ = [
     "resumable",
     "shows_progress",
     "table",
+    "working",
 ]
 
 PIPED_WIDTH = 100
@@ -136,10 +137,23 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def passes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar likewise, of passes of which it is not yet known how many there are."""
+    """Show a bar likewise, which moves to and fro until it is known how many passes there are."""
     with _progress() as progress:
-        task = progress.add_task(title, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def working(title: str) -> Iterator[None]:
+    """Show that something goes on of which nobody knows how long it takes; nothing of it stays."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not shows_progress()) as progress:
+        progress.add_task(title, total=None)
+        yield
 
 
 def refuse_to_record(record: bool, knowledge: Path | None) -> None:
@@ -165,7 +179,7 @@ def resumable(out: Path) -> Iterator[None]:
 
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if work_folder(out).exists():
             print(f"{work_folder(out)} holds the run so far; go on with --resume", file=sys.stderr)
         raise

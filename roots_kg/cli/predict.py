@@ -19,6 +19,7 @@ from roots_kg.cli.output import (
     print_json,
     progress_bar,
     table,
+    working,
 )
 from roots_kg.errors import UsageError
 
@@ -59,9 +60,10 @@ def predict(
         raise UsageError("a text is not UTF-8")
     records = read_records(input_file) if input_file is not None else []
     trust_code_of(task_code, model)
-    loaded = RootsModel.from_pretrained(
-        model, knowledge=knowledge, project=project_knowledge, precision=precision
-    )
+    with working("loading the model"):
+        loaded = RootsModel.from_pretrained(
+            model, knowledge=knowledge, project=project_knowledge, precision=precision
+        )
     heads = list(loaded.heads.values()) if task is None else []
     heads = heads or [loaded.head_of(task)]
     inputs: Sequence[Text] = texts or _read(records, heads)

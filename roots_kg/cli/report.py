@@ -19,6 +19,7 @@ from roots_kg.cli.output import (
     progress_bar,
     refuse_to_record,
     table,
+    working,
 )
 from roots_kg.errors import TaskError, UsageError
 from roots_kg.workspace import Workspace
@@ -75,9 +76,10 @@ def report(
         _check_page(html, model, test)
     records = read_records(test)
     trust_code_of(task_code, model)
-    loaded = RootsModel.from_pretrained(
-        model, knowledge=knowledge, project=project_knowledge, precision=precision
-    )
+    with working("loading the model"):
+        loaded = RootsModel.from_pretrained(
+            model, knowledge=knowledge, project=project_knowledge, precision=precision
+        )
     chosen = _task(task, loaded)
     with progress_bar("texts", work(len(records), evidence_sample)) as advance:
         found = knowledge_report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -14,6 +15,7 @@ from roots_kg.cli import output
 
 __all__ = ["verb_group"]
 
+INTERRUPTED = 128 + signal.SIGINT
 PLAIN: dict[str, Any] = {
     "add_completion": False,
     "pretty_exceptions_enable": False,
@@ -57,6 +59,12 @@ class _Verb(TyperCommand):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.params.append(_quiet_option())
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:  # of which typer would say nothing
+            raise SystemExit(INTERRUPTED) from stopped
 
 
 @lru_cache

@@ -35,13 +35,15 @@ def fit(module: lightning.LightningModule, run: Run, options: dict[str, Any]) ->
         options: what `trainer_options` returns.
 
     Raises:
-        KeyboardInterrupt: if the training is interrupted.
+        KeyboardInterrupt, SystemExit: if the training is interrupted, or the process told to end.
     """
     with _quiet():
         try:
             lightning.Trainer(**options).fit(module, ckpt_path=run.checkpoint, weights_only=True)
-        except SystemExit as stopped:  # what Lightning makes of an interruption
-            raise KeyboardInterrupt from stopped
+        except SystemExit as stopped:
+            if stopped.code == 1:  # what Lightning makes of an interruption
+                raise KeyboardInterrupt from stopped
+            raise
 
 
 def trainer_options(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roots_kg.cli.output import working
 from roots_kg.errors import DataError, UsageError
 from roots_kg.workspace import Workspace
 
@@ -75,7 +76,8 @@ def load_bundle(path: Path) -> GraphBundle:
     """Read a graph bundle."""
     from roots_kg.graph.store import GraphBundle
 
-    return GraphBundle.load(path)
+    with working("loading the graph"):
+        return GraphBundle.load(path)
 
 
 def read_graphs(
@@ -97,15 +99,16 @@ def read_graphs(
     target = rejects or triples[0].with_name(triples[0].name + ".rejects.tsv")
     if on_error == "quarantine":
         _ensure_rejects(target, triples)
-    loaded, report = KnowledgeGraph.read(
-        triples,
-        aliases=named,
-        cards=[part.card for part in files if part.card is not None],
-        format=format,
-        on_error=on_error,  # type: ignore[arg-type]
-        literals=literals,  # type: ignore[arg-type]
-        language=language,
-    )
+    with working("reading the graph"):
+        loaded, report = KnowledgeGraph.read(
+            triples,
+            aliases=named,
+            cards=[part.card for part in files if part.card is not None],
+            format=format,
+            on_error=on_error,  # type: ignore[arg-type]
+            literals=literals,  # type: ignore[arg-type]
+            language=language,
+        )
     if report.rejects:
         _write_rejects(target, report.rejects)
         count = len(report.rejects)

@@ -1,0 +1,129 @@
+"""A verb that is told to end does so with the code that says so, and leaves old or new, never half."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from roots_kg.graph.store import GraphBundle
+from roots_kg.training.runs import work_folder
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+
+
+def begin(*arguments, cwd):
+    """Start `roots` and wait until it is at work, not merely being loaded."""
+    code = (
+        "import sys, threading\n"
+        "import roots_kg.cli.output as output\n"
+        "from roots_kg.cli import main\n"
+        "threading.Timer(float(sys.argv.pop(1)), lambda: print('ready', flush=True)).start()\n"
+        "main()\n"
+    )
+    delay = str(arguments[0])
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, delay, *map(str, arguments[1:])],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("delay", [0.01, 4.0])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_training_ends_with_the_signals_code_and_undoes_what_it_began(delay, number, towns_file, tmp_path):
+    out = tmp_path / "out"
+    process = begin(delay, "kg", "train", towns_file, "--epochs", 10**6, "--out", out, cwd=tmp_path)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, told
+    assert told == {signal.SIGTERM: "", signal.SIGINT: "interrupted\n"}[number]
+    assert not out.exists()
+    assert not work_folder(out).exists()
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("adapt", "region_routing", "--no-knowledge", "--out", "{out}"),
+        ("evaluate", "{model}", "--test", "tasks/region_routing/test.jsonl"),
+        ("generate", "roots-base", "--prompt", "It was", "--max-new-tokens", "400"),
+        ("report", "{model}", "--test", "tasks/region_routing/test.jsonl", "--task", "{task}"),
+    ],
+    ids=lambda verb: verb[0],
+)
+@pytest.mark.parametrize("delay", [0.5, 5.0])
+def test_other_verbs_end_likewise(verb, delay, small_model, routing_folder, tmp_path, request):
+    places = {"out": tmp_path / "out", "model": small_model, "task": routing_folder}
+    root = request.config.rootpath
+    process = begin(delay, *(str(word).format_map(places) for word in verb), cwd=root)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (128 + signal.SIGTERM, "")
+    assert not list(tmp_path.iterdir())
+
+
+def kill_at_random(count, arguments, states, cwd):
+    """Kill a verb at `count` moments spread over its run; return which state was found after each.
+
+    Args:
+        count: how often.
+        arguments: a function from the number of the run to those of the verb.
+        states: a function that names the state in which things are, or raises if it is none.
+        cwd: where it runs.
+    """
+    started = time.perf_counter()
+    process = begin(0.01, *arguments(0), cwd=cwd)
+    assert process.wait() == 0
+    longest = time.perf_counter() - started
+    found = []
+    for number in range(count):
+        process = begin(0.01, *arguments(number + 1), cwd=cwd)
+        time.sleep(longest * (0.3 + 0.7 * number / count))
+        process.kill()
+        process.communicate()
+        found.append(states())
+    return found
+
+
+def test_a_kill_leaves_the_old_graph_or_the_new_one(towns_file, tmp_path):
+    kills = int(os.environ.get("ROOTS_KILLS", "3"))
+    out = tmp_path / "out"
+
+    def train(number):
+        run = ("kg", "train", towns_file, "--epochs", 3, "--dimension", 8, "--seed", number)
+        return (*run, "--out", out)
+
+    def state():
+        return GraphBundle.load(out).config.seed
+
+    found = kill_at_random(kills, train, state, tmp_path)
+    assert len(found) == kills
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".out.")] == ["out"] or (
+        work_folder(out).exists()
+    )
+    assert begin(0.01, *train(999), cwd=tmp_path).wait() == 0  # what was left behind is in nobody's way
+    assert state() == 999
+
+
+def test_a_kill_leaves_an_edit_done_or_not_begun(towns, tmp_path):
+    kills = int(os.environ.get("ROOTS_KILLS", "3"))
+    graph = GraphBundle.load(towns)
+    graph.save(tmp_path / "graph")
+
+    def add(number):
+        return ("kg", "add", tmp_path / "graph", f"Town {number}|located_in|Austria")
+
+    def state():
+        return len(GraphBundle.load(tmp_path / "graph").graph)
+
+    found = kill_at_random(kills, add, state, tmp_path)
+    steps = [after - before for before, after in zip([len(graph.graph) + 1, *found], found, strict=False)]
+    assert set(steps) <= {0, 1}
