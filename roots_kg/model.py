@@ -646,9 +646,9 @@ class RootsModel:
     ) -> EncodedTexts:
         """Read texts as several heads want them that agree on how texts are read."""
         asked = {name: any(head.asks[name] for head in heads) for name in heads[0].asks}
-        self.layers.reading = heads[0].task.reading
+        layers = self.layers.reading_in(heads[0].task.reading)  # not set here: other threads may ask as well
         with torch.no_grad():  # unlike inference mode, it lets heads keep what they are given and train on it
-            encoded: EncodedTexts = self.layers(texts, without, read=read, **asked)
+            encoded: EncodedTexts = layers(texts, without, read=read, **asked)
         return encoded
 
 

@@ -1,6 +1,8 @@
 import json
+import random
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -571,3 +573,33 @@ def test_what_tuning_changed_in_the_encoder_is_saved_as_an_adapter(encoder, rout
     assert torch.equal(again.encode(TEXTS), model.encode(TEXTS))
     assert not torch.equal(again.encode(TEXTS), RootsModel(encoder).encode(TEXTS))
     assert (tmp_path / "model" / "tuning.safetensors").stat().st_size < 1_500_000
+
+
+def test_sixteen_threads_are_answered_as_one_is(small_encoder, bundle, routing_folder, questions_folder):
+    model = RootsModel(small_encoder, bundle)
+    for folder, reading in ((routing_folder, "hybrid"), (questions_folder, "bidirectional")):
+        model.adapt(replace(Task.load(folder), reading=reading))
+    tasks = list(model.heads)
+    texts = [
+        "A parcel to Graz",
+        "Where is Linz?",
+        "nothing",
+        "",
+        "The train to Bergen and to Cusco is late.",
+    ] * 4
+    fresh = RootsModel(small_encoder, bundle)  # whose names and linker are not there yet
+    fresh.heads = model.heads
+    expected = {task: [model.predict([text], task) for text in texts] for task in tasks}
+
+    def ask(number):
+        task = tasks[number % 2]
+        order = random.Random(number).sample(range(len(texts)), len(texts))
+        return all(close(fresh.predict([texts[place]], task), expected[task][place]) for place in order)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(32)))
+
+
+def close(found, expected):
+    (one,), (other,) = found, expected
+    return one.value == other.value and abs(one.probability - other.probability) < 1e-5

@@ -7,6 +7,7 @@ graph is bit for bit the model without one.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
@@ -78,6 +79,14 @@ class KnowledgeEncoder(nn.Module):
         if knowledge is not None:
             entity_size = knowledge.entities.shape[1]
             self.fusion = FusionLayer(encoder.hidden_size, entity_size, fusion).eval().requires_grad_(False)
+
+    def reading_in(self, reading: Reading | None) -> KnowledgeEncoder:
+        """Return the same layers, which share everything but read in this way; these stay as they are."""
+        if reading == self.reading:
+            return self
+        other = copy.copy(self)
+        other.reading = reading
+        return other
 
     def forward(
         self,

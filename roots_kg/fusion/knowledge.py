@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import cached_property
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -67,6 +68,22 @@ class Knowledge:
         """
         return self._entity_names.encoded(entity_ids, self.graph.num_entities, encoder, reading)
 
+    def remembered(self) -> dict[str, dict[str, Tensor]]:
+        """Return the encoded names that are kept, for `remember`.
+
+        A name's vector depends in its last bits on the names that were encoded beside it, so that a training
+        that is resumed needs those that it had.
+        """
+        return {"entities": self._entity_names.state(), "directions": self._direction_names.state()}
+
+    def remember(
+        self, state: dict[str, dict[str, Tensor]], encoder: Encoder, reading: Reading | None
+    ) -> None:
+        """Take up encoded names that an equal graph remembered, for the same encoder and reading."""
+        counts = {"entities": self.graph.num_entities, "directions": 2 * self.graph.num_relations}
+        for name, names in (("entities", self._entity_names), ("directions", self._direction_names)):
+            names.load(state[name], counts[name], encoder, reading)
+
     def directions(self, encoder: Encoder, reading: Reading | None = None) -> Tensor:
         """Return the encoded names of the directions, (2R, d), which are kept likewise."""
         count = 2 * self.graph.num_relations
@@ -85,21 +102,39 @@ class _Names:
         self._vectors = torch.zeros(0, 0)
         self._known = torch.zeros(0, dtype=torch.bool)
         self._by: tuple[Encoder, Reading | None] | None = None
+        self._lock = Lock()
 
     def encoded(
         self, wanted: Collection[int], count: int, encoder: Encoder, reading: Reading | None
     ) -> Tensor:
         """Return a table of `count` rows in which those that are wanted are filled."""
+        with self._lock:  # several threads may ask one model
+            self._begin(count, encoder, reading)
+            numbers = torch.tensor(sorted(set(wanted)), dtype=torch.long)
+            missing = numbers[~self._known[numbers]]
+            if len(missing):
+                vectors = encoder.encode([self.name(number) for number in missing.tolist()], reading)
+                with torch.inference_mode(False), torch.no_grad():
+                    self._vectors[missing] = vectors.clone() if vectors.is_inference() else vectors
+                    self._known[missing] = True
+            return self._vectors
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what is kept."""
+        numbers = self._known.nonzero()[:, 0]
+        return {"numbers": numbers, "vectors": self._vectors[numbers]}
+
+    def load(self, state: dict[str, Tensor], count: int, encoder: Encoder, reading: Reading | None) -> None:
+        """Keep what `state` returned."""
+        with self._lock, torch.inference_mode(False):
+            self._begin(count, encoder, reading)
+            self._vectors[state["numbers"]] = state["vectors"]
+            self._known[state["numbers"]] = True
+
+    def _begin(self, count: int, encoder: Encoder, reading: Reading | None) -> None:
+        """Make an empty table, unless there is one for this encoder and this reading."""
         if self._by != (encoder, reading):
             self._by = encoder, reading
             with torch.inference_mode(False):  # so that training may read what predicting filled in
                 self._vectors = torch.zeros(count, encoder.hidden_size)
                 self._known = torch.zeros(count, dtype=torch.bool)
-        numbers = torch.tensor(sorted(set(wanted)), dtype=torch.long)
-        missing = numbers[~self._known[numbers]]
-        if len(missing):
-            vectors = encoder.encode([self.name(number) for number in missing.tolist()], reading)
-            with torch.inference_mode(False), torch.no_grad():
-                self._vectors[missing] = vectors.clone() if vectors.is_inference() else vectors
-                self._known[missing] = True
-        return self._vectors

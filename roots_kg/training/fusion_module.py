@@ -95,6 +95,8 @@ class FusionModule(lightning.LightningModule):
         checkpoint["start"] = self._start
         checkpoint["curve"] = [list(told) for told in self.curve]
         checkpoint["virtual"] = self._virtual.state_dict() if self._virtual is not None else {}
+        assert self.layers.knowledge is not None
+        checkpoint["names"] = self.layers.knowledge.remembered()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take that up again."""
@@ -102,6 +104,8 @@ class FusionModule(lightning.LightningModule):
         self.curve = [(loss, right, wrong) for loss, right, wrong in checkpoint["curve"]]
         if self._virtual is not None:
             self._virtual.load_state_dict(checkpoint["virtual"])
+        assert self.layers.knowledge is not None
+        self.layers.knowledge.remember(checkpoint["names"], self.layers.encoder, self.layers.reading)
 
     def configure_optimizers(self) -> Any:
         """Adam, its learning rate falling linearly to 0."""

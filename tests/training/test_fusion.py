@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 
 from roots_kg.errors import ConfigError, GraphError
 from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder, MarkedText
@@ -9,6 +10,7 @@ from roots_kg.fusion.layer import FusionConfig, FusionLayer
 from roots_kg.graph.linking import Link, Mention
 from roots_kg.training.fusion import train_fusion
 from roots_kg.training.fusion_config import FusionTrainingConfig
+from roots_kg.training.runs import Run
 
 CONFIG = FusionTrainingConfig(steps=3, batch_size=8, negatives=2)
 
@@ -123,3 +125,23 @@ def test_a_graph_without_triples_teaches_nothing(small_encoder, bundle):
 def test_settings_that_make_no_sense_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         FusionTrainingConfig(**setting)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "noise", "generator"])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(small_encoder, bundle, augmentation, tmp_path):
+    config = replace(CONFIG, steps=10, augmentation=augmentation)
+
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.global_step == 6:
+                raise RuntimeError("stopped")
+
+    whole = train_fusion(small_encoder, bundle, config)
+    with pytest.raises(RuntimeError, match="stopped"):
+        train_fusion(small_encoder, bundle, config, run=Run(tmp_path, every=5), callbacks=[Stop()])
+    resumed = train_fusion(small_encoder, bundle, config, run=Run(tmp_path, resume=True))
+    weights = resumed.fusion.layer.state_dict()
+    for name, weight in whole.fusion.layer.state_dict().items():
+        assert torch.equal(weight, weights[name]), name
+    assert (resumed.loss, resumed.openness) == (whole.loss, whole.openness)
+    assert [row["loss"] for row in Run(tmp_path).rows()][-1] > 0
