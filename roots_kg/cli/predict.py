@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from roots_kg.adaptation.task import Record
     from roots_kg.explain import Explanation
     from roots_kg.fusion.encoder import Text
+    from roots_kg.model import RootsModel
 
-SHOWN, SHOWN_TOKENS = 5, 40
+SHOWN, SHOWN_TOKENS, AT_A_TIME = 5, 40, 256
 _OUT_OF_SCOPE = "(out of scope)"
 
 
@@ -38,6 +40,14 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT...]", help="Texts to answer.")] = None,
     input_file: Annotated[
         Path | None, typer.Option("--input", help="JSONL as for training; what is right may be left out.")
+    ] = None,
+    output_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write one JSON object a line, for files of any size; for --input.",
+        ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show links, triples and gates.")] = False,
     task: TaskOption = None,
@@ -58,7 +68,11 @@ def predict(
         raise UsageError("give either texts or --input")
     if not all(map(is_text, texts or ())):
         raise UsageError("a text is not UTF-8")
-    records = read_records(input_file) if input_file is not None else []
+    if output_file is not None and input_file is None:
+        raise UsageError("--output is for --input", hint="without it, --json prints one object")
+    if output_file is not None and input_file is not None:
+        _check_output(output_file, input_file)
+    records = read_records(input_file) if input_file is not None and output_file is None else []
     trust_code_of(task_code, model)
     with working("loading the model"):
         loaded = RootsModel.from_pretrained(
@@ -66,6 +80,13 @@ def predict(
         )
     heads = list(loaded.heads.values()) if task is None else []
     heads = heads or [loaded.head_of(task)]
+    if input_file is not None and output_file is not None:
+        count = _stream(loaded, heads, input_file, output_file, explain=explain)
+        if as_json:
+            print_json({"metrics": {"texts": count}, "out": output_file})
+        else:
+            print(f"What was predicted for {count:,} texts is in {output_file}")
+        return
     inputs: Sequence[Text] = texts or _read(records, heads)
     if explain:
         explained: dict[str, list[Explanation]] = {}
@@ -91,6 +112,67 @@ def predict(
         print_json(_by_task(rows))
     else:
         _show_predictions(inputs, heads, predicted)
+
+
+def _check_output(output: Path, source: Path) -> None:
+    """Refuse a file to write that holds something else, before any work is done."""
+    if output.is_dir():
+        raise UsageError("this is a folder", path=output, hint="name a file")
+    if output.exists() and output.resolve() == source.resolve():
+        raise UsageError("this is the file that is read", path=output, hint="name another file")
+
+
+def _stream(model: RootsModel, heads: Sequence[Head], source: Path, target: Path, *, explain: bool) -> int:
+    """Predict for a file a part at a time; what is written replaces `target` when the last line is done.
+
+    Returns:
+        How many texts there were.
+
+    Raises:
+        TaskError: for the first line that cannot be read.
+    """
+    import json
+
+    from roots_kg.adaptation.task import scan_records
+    from roots_kg.errors import TaskError
+    from roots_kg.files import replacing
+
+    def told(inputs: Sequence[Text], name: str) -> list[dict[str, Any]]:
+        if explain:
+            return [asdict(found) for found in model.explain(inputs, name)]
+        predicted = model.predict(inputs, name)
+        return [found.stated(text) for text, found in zip(inputs, predicted, strict=True)]
+
+    count = 0
+    records = scan_records(source)
+    with (
+        replacing(target) as path,
+        path.open("w", encoding="utf-8", newline="\n") as stream,
+        progress_bar("texts", _lines(source)) as advance,
+    ):
+        while part := list(islice(records, AT_A_TIME)):
+            for found in part:
+                if isinstance(found, TaskError):
+                    raise found
+            inputs = _read([found for found in part if not isinstance(found, TaskError)], heads)
+            columns = {head.task.name: told(inputs, head.task.name) for head in heads}
+            for row in zip(*columns.values(), strict=True):
+                stated = row[0] if len(heads) == 1 else dict(zip(columns, row, strict=True))
+                stream.write(json.dumps(stated, ensure_ascii=False) + "\n")
+            count += len(part)
+            advance(len(part))
+        if not count:
+            raise TaskError("the file holds no example", path=source)
+    return count
+
+
+def _lines(path: Path) -> int:
+    """Count the lines of a file, without holding it in memory."""
+    try:
+        with path.open("rb") as stream:
+            return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    except OSError:  # which is told when it is read
+        return 0
 
 
 def _read(records: Sequence[Record], heads: Sequence[Head]) -> list[Text]:

@@ -1,10 +1,14 @@
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from roots_kg.adaptation.task import Record
 from roots_kg.cli.predict import _read
+from roots_kg.encoding.encoder_store import save_encoder
+from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.errors import UsageError
 
 TEXTS = ("The parcel to Wels never arrived.", "Our office in Kiruna needs an invoice.")
@@ -107,3 +111,88 @@ def test_lines_that_tasks_read_differently_need_a_task(tmp_path):
     assert _read([record], heads[:1]) == ["Where is it?"]
     with pytest.raises(UsageError, match=r"lines\.jsonl:7: the tasks one, two .*--task"):
         _read([record], heads)
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_texts(path, count):
+    rows = [{"text": f"Parcel {number} to {'Graz' if number % 2 else 'Bergen'}"} for number in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_a_large_file_is_answered_line_by_line_into_a_file(roots, small_model, tmp_path):
+    texts = write_texts(tmp_path / "texts.jsonl", 600)
+    whole = roots("predict", small_model, "--input", texts, "--json").json["predictions"]
+    result = roots("predict", small_model, "--input", texts, "--output", tmp_path / "out.jsonl")
+    assert result.out == f"What was predicted for 600 texts is in {tmp_path / 'out.jsonl'}\n"
+    found = lines_of(tmp_path / "out.jsonl")
+    assert [row["text"] for row in found] == [row["text"] for row in whole]
+    assert [row["prediction"] for row in found] == [row["prediction"] for row in whole]
+    assert [row["probability"] for row in found] == pytest.approx(
+        [row["probability"] for row in whole], abs=1e-5
+    )
+
+
+def test_explanations_and_several_tasks_are_written_likewise(roots, two_tasks, tmp_path):
+    texts = write_texts(tmp_path / "texts.jsonl", 3)
+    arguments = (
+        "predict",
+        two_tasks,
+        "--input",
+        texts,
+        "--output",
+        tmp_path / "out.jsonl",
+        "--explain",
+        "--json",
+    )
+    assert roots(*arguments).json["metrics"]["texts"] == 3
+    first = lines_of(tmp_path / "out.jsonl")[0]
+    assert len(first) == 2
+    assert all("evidence" in each for each in first.values())
+
+
+def test_a_bad_line_late_in_a_large_file_leaves_the_old_output(roots, small_model, tmp_path):
+    texts = write_texts(tmp_path / "texts.jsonl", 300)
+    with texts.open("a") as stream:
+        stream.write("{broken\n")
+    out = tmp_path / "out.jsonl"
+    out.write_text("old")
+    result = roots("predict", small_model, "--input", texts, "--output", out)
+    assert (result.code, f"{texts}:301: " in result.err) == (1, True)
+    assert out.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "texts.jsonl"]
+
+
+def test_where_the_output_cannot_go_is_told_before_any_work(roots, small_model, tmp_path):
+    texts = write_texts(tmp_path / "texts.jsonl", 2)
+    for arguments, message in (
+        (("a text", "--output", tmp_path / "out"), "--output is for --input"),
+        (("--input", texts, "--output", texts), "this is the file that is read"),
+        (("--input", texts, "--output", tmp_path), "this is a folder"),
+    ):
+        result = roots("predict", small_model, *arguments)
+        assert (result.code, message in result.err) == (2, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it tells no peak of memory")
+def test_memory_does_not_grow_with_the_file(roots, routing_folder, towns, small_encoder, tmp_path):
+    save_encoder(TextEncoder(small_encoder.encoder, small_encoder.tokenizer), tmp_path / "letters")
+    model, options = tmp_path / "model", ("--encoder", tmp_path / "letters", "--knowledge", towns)
+    assert roots("adapt", routing_folder, *options, "--out", model).code == 0
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom roots_kg.cli import predict\n"
+        "peaks, read = [], predict._read\n"
+        "def watched(*arguments):\n"
+        "    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n    return read(*arguments)\n"
+        "predict._read = watched\nimport atexit\n"
+        "atexit.register(lambda: print(peaks[len(peaks) // 4], peaks[-1], file=sys.stderr))\n"
+        "from roots_kg.cli import main\nmain()\n"
+    )
+    texts = write_texts(tmp_path / "texts.jsonl", 5_000)
+    command = ["predict", str(model), "--input", str(texts), "--output", str(tmp_path / "out.jsonl")]
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    early, late = map(int, done.stderr.split())
+    assert late - early < 4 * 1024  # KB
