@@ -266,6 +266,9 @@ def _limits(
                 yield f"`{task.name}`: {judgement.n} examples are few to judge by."
         if graph is not None and "knowledge" not in known.reports:
             yield f"`{task.name}`: what its graph is worth was not measured; `roots report --record` does."
+        if graph is not None and "robustness" not in known.reports:
+            way = "`roots report --robustness --record` does"
+            yield f"`{task.name}`: how it stands up to noise was not measured; {way}."
         if "temperature" in known.fit:
             yield f"`{task.name}`: probabilities are calibrated on what was learned from, for texts like it."
     if graph is not None:

@@ -66,6 +66,7 @@ def test_what_was_not_measured_stands_among_the_limits_until_it_is():
     assert "1 labels have no example" in text
     made.judged("mail", Judgement("test.jsonl", 12, {"accuracy": 0.75}, {"accuracy": (0.5, 0.9)}))
     made.reported("mail", "knowledge", "The graph helps.")
+    made.reported("mail", "robustness", "It bends.")
     fields, text = front(render_card(made, [TASK], "roots-base.", GRAPH))
     assert "was not" not in text
     assert "12 examples are few to judge by" in text

@@ -25,8 +25,11 @@ from roots_kg.errors import TaskError, UsageError
 from roots_kg.workspace import Workspace
 
 if TYPE_CHECKING:
-    from roots_kg.adaptation.task import Task
+    from collections.abc import Sequence
+
+    from roots_kg.adaptation.task import Record, Task
     from roots_kg.evaluation.report import KnowledgeReport
+    from roots_kg.evaluation.robustness import RobustnessReport
     from roots_kg.model import RootsModel
 
 
@@ -50,6 +53,10 @@ def report(
     evidence_sample: Annotated[
         int, typer.Option(help="Of how many predictions to check the evidence, at most.")
     ] = 200,
+    robustness: Annotated[
+        bool,
+        typer.Option("--robustness", help="Measure instead how the model stands up to noise."),
+    ] = False,
     html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Also write a page.")] = None,
     knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
@@ -72,6 +79,8 @@ def report(
     from roots_kg.model import RootsModel
 
     refuse_to_record(record, knowledge)
+    if robustness and html is not None:
+        raise UsageError("--robustness writes no page", hint="leave --html out")
     if html is not None:
         _check_page(html, model, test)
     records = read_records(test)
@@ -81,6 +90,16 @@ def report(
             model, knowledge=knowledge, project=project_knowledge, precision=precision
         )
     chosen = _task(task, loaded)
+    if robustness:
+        noise = _robustness(loaded, chosen, records, shots, seed)
+        if record:
+            loaded.card.reported(noise.task, "robustness", noise.to_markdown())
+            loaded.save_card(model)
+        if as_json:
+            print_json({"metrics": noise.to_json(), "model": model, "test": test, "seed": seed})
+        else:
+            _print_robustness(noise)
+        return
     with progress_bar("texts", work(len(records), evidence_sample)) as advance:
         found = knowledge_report(
             loaded,
@@ -104,6 +123,26 @@ def report(
         write_page(found, html, model=str(model), test=str(test))
         if not as_json:
             print(f"\nThe page is {html}")
+
+
+def _robustness(
+    model: RootsModel, task: Task, test: Sequence[Record], shots: int | None, seed: int
+) -> RobustnessReport:
+    from roots_kg.evaluation.robustness import DISTURBANCES, TEXTS, robustness_report
+
+    asked = len(test) * (len(DISTURBANCES) + 1 + len(TEXTS))
+    with progress_bar("texts", asked) as advance:
+        return robustness_report(model, task, test, shots=shots, seed=seed, progress=advance)
+
+
+def _print_robustness(found: RobustnessReport) -> None:
+    from roots_kg.evaluation.verdict import number, points
+
+    rows = [
+        [row.disturbance, number(row.graph), number(row.text), points(row.difference)] for row in found.rows
+    ]
+    title = f"{found.task}: {found.metric} on {found.n:,} examples, with 95% bootstrap intervals"
+    table(title, ["disturbance", "with the graph", "text only", "difference"], rows)
 
 
 def _check_page(html: Path, model: Path, test: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 
@@ -99,3 +100,28 @@ def test_what_cannot_be_reported_on_is_one_line_and_loses_nothing(
     assert re.match(r"error: .*\n$", result.err)
     assert message in result.err
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_noise_is_reported_and_written_into_the_card(roots, small_model, routing_folder, tmp_path):
+    model = shutil.copytree(small_model, tmp_path / "model")
+    test = routing_folder / "test.jsonl"
+    arguments = ("report", model, "--test", test, "--task", routing_folder, "--robustness", "--record")
+    result = roots(*arguments)
+    assert result.code == 0, result.err
+    assert "30% of the links wrong" in result.out
+    card = (model / "README.md").read_text(encoding="utf-8")
+    assert "### Robustness" in card
+    assert "how it stands up to noise was not measured" not in card
+    assert roots("evaluate", model, "--test", test, "--record").code == 0
+    card = (model / "README.md").read_text(encoding="utf-8")
+    assert "### Robustness" in card
+    assert "95% interval over examples" in card
+    refused = roots(*arguments, "--html", tmp_path / "page.html")
+    assert (refused.code, "--robustness writes no page" in refused.err) == (2, True)
+
+
+def test_what_another_graph_gives_is_not_recorded(roots, small_model, towns, routing_folder):
+    test = routing_folder / "test.jsonl"
+    for verb in (("evaluate",), ("report", "--task", str(routing_folder))):
+        result = roots(verb[0], small_model, *verb[1:], "--test", test, "--knowledge", towns, "--record")
+        assert (result.code, "--record tells of the model as it is saved" in result.err) == (2, True)
