@@ -242,6 +242,8 @@ def atomic_folder(target: Path, *, kind: str) -> Iterator[Path]:
         _fsync(target.parent)
     except OSError as error:
         raise BundleError(f"cannot be written: {error.strerror or error}", path=target) from error
+    except SafetensorError as error:  # what safetensors makes of an error of the system
+        raise BundleError(f"cannot be written: {error}", path=target) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelChec
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from roots_kg.bundle import Bundle, locked, make_folder
-from roots_kg.errors import ConfigError, UsageError
+from roots_kg.errors import BundleError, ConfigError, UsageError
 from roots_kg.viz.curves import draw_curves, has_matplotlib
 
 __all__ = ["METRICS", "Run", "file_sizes", "log_now", "run_folder", "work_folder"]
@@ -171,7 +171,11 @@ def _prepare(work: Path, stated: Mapping[str, Any], *, resume: bool) -> None:
             raise UsageError(message, path=work, hint="move it elsewhere")
         for path in work.iterdir():
             rmtree(path) if path.is_dir() else path.unlink()
-        settings.write_text(json.dumps(plain, indent=2), encoding="utf-8")
+        try:
+            settings.write_text(json.dumps(plain, indent=2), encoding="utf-8")
+        except OSError as error:
+            rmtree(work)
+            raise BundleError(f"cannot be written: {error.strerror}", path=work) from error
     elif not settings.is_file():
         raise UsageError("there is no run to resume", path=work, hint="start without --resume")
     elif json.loads(settings.read_text(encoding="utf-8")) != plain:
