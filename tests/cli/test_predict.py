@@ -124,10 +124,10 @@ def write_texts(path, count):
 
 
 def test_a_large_file_is_answered_line_by_line_into_a_file(roots, small_model, tmp_path):
-    texts = write_texts(tmp_path / "texts.jsonl", 600)
+    texts = write_texts(tmp_path / "texts.jsonl", 300)
     whole = roots("predict", small_model, "--input", texts, "--json").json["predictions"]
     result = roots("predict", small_model, "--input", texts, "--output", tmp_path / "out.jsonl")
-    assert result.out == f"What was predicted for 600 texts is in {tmp_path / 'out.jsonl'}\n"
+    assert result.out == f"What was predicted for 300 texts is in {tmp_path / 'out.jsonl'}\n"
     found = lines_of(tmp_path / "out.jsonl")
     assert [row["text"] for row in found] == [row["text"] for row in whole]
     assert [row["prediction"] for row in found] == [row["prediction"] for row in whole]

@@ -94,7 +94,7 @@ def kill_at_random(count, arguments, states, cwd):
 
 
 def test_a_kill_leaves_the_old_graph_or_the_new_one(towns_file, tmp_path):
-    kills = int(os.environ.get("ROOTS_KILLS", "3"))
+    kills = int(os.environ.get("ROOTS_KILLS", "2"))
     out = tmp_path / "out"
 
     def train(number):
@@ -114,7 +114,7 @@ def test_a_kill_leaves_the_old_graph_or_the_new_one(towns_file, tmp_path):
 
 
 def test_a_kill_leaves_an_edit_done_or_not_begun(towns, tmp_path):
-    kills = int(os.environ.get("ROOTS_KILLS", "3"))
+    kills = int(os.environ.get("ROOTS_KILLS", "2"))
     graph = GraphBundle.load(towns)
     graph.save(tmp_path / "graph")
 

@@ -111,7 +111,11 @@ def test_without_the_key_nothing_is_told(serving):
 
 
 def test_a_name_that_is_not_this_computers_is_refused(serving):
-    assert serving().get("/health", headers={"Host": "evil.example"}).status_code == 400
+    client = serving()
+    for host in ("evil.example", "evil.example:8000", "[::2]:8000", "[::1].evil.example"):
+        assert client.get("/health", headers={"Host": host}).status_code == 400, host
+    for host in ("localhost", "localhost:8000", "127.0.0.1:1", "[::1]", "[::1]:8000"):
+        assert client.get("/health", headers={"Host": host}).status_code == 200, host
 
 
 @pytest.mark.parametrize(
