@@ -51,7 +51,7 @@ def main() -> None:
     }
     assert routing.test is not None
     train, test = read_records(routing.train), read_records(routing.test)
-    controls = [(name, *read(options.data)) for name, read in (("TREC", _trec), ("SST-2", _sst2))]
+    controls = [(name, *read(options.data)) for name, read in (("TREC", read_trec), ("SST-2", read_sst2))]
     rows = []
     for name, make in models.items():
         row = {"model": name}
@@ -83,7 +83,7 @@ def _accuracies(
     return found
 
 
-def _trec(data: Path) -> tuple[list[Record], list[Record]]:
+def read_trec(data: Path) -> tuple[list[Record], list[Record]]:
     def read(name: str) -> list[Record]:
         path = data / "trec" / name
         lines = path.read_text(encoding="latin-1").splitlines()
@@ -96,7 +96,7 @@ def _trec(data: Path) -> tuple[list[Record], list[Record]]:
     return read("TREC.train"), read("TREC.test")
 
 
-def _sst2(data: Path) -> tuple[list[Record], list[Record]]:
+def read_sst2(data: Path) -> tuple[list[Record], list[Record]]:
     def read(name: str) -> list[Record]:
         path = data / "sst2" / name
         lines = path.read_text(encoding="latin-1").splitlines()
