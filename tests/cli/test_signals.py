@@ -52,16 +52,20 @@ def test_a_training_ends_with_the_signals_code_and_undoes_what_it_began(delay, n
 @pytest.mark.parametrize(
     "verb",
     [
-        ("adapt", "region_routing", "--no-knowledge", "--out", "{out}"),
-        ("evaluate", "{model}", "--test", "tasks/region_routing/test.jsonl"),
+        ("adapt", "region_routing", "--no-knowledge", "--tune-encoder", "--out", "{out}"),
+        ("evaluate", "{model}", "--test", "{test}"),
         ("generate", "roots-base", "--prompt", "It was", "--max-new-tokens", "400"),
-        ("report", "{model}", "--test", "tasks/region_routing/test.jsonl", "--task", "{task}"),
+        ("report", "{model}", "--test", "{test}", "--task", "{task}"),
     ],
     ids=lambda verb: verb[0],
 )
 @pytest.mark.parametrize("delay", [0.5, 5.0])
-def test_other_verbs_end_likewise(verb, delay, small_model, routing_folder, tmp_path, request):
-    places = {"out": tmp_path / "out", "model": small_model, "task": routing_folder}
+def test_other_verbs_end_likewise(
+    verb, delay, small_model, routing_folder, tmp_path, tmp_path_factory, request
+):
+    test = tmp_path_factory.mktemp("long") / "test.jsonl"
+    test.write_text('{"text": "The parcel to Wels never arrived.", "label": "central"}\n' * 20_000)
+    places = {"out": tmp_path / "out", "model": small_model, "task": routing_folder, "test": test}
     root = request.config.rootpath
     process = begin(delay, *(str(word).format_map(places) for word in verb), cwd=root)
     process.terminate()
