@@ -35,7 +35,7 @@ PIPELINES = {
 }
 """What the kinds of heads are called on model hubs."""
 
-REPORTS = {"knowledge": "What the graph is worth", "robustness": "Robustness", "bias": "Bias"}
+REPORTS = {"knowledge": "What the graph is worth", "robustness": "Robustness"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from roots_kg.config import from_mapping, load_yaml
 from roots_kg.errors import TaskError
 from roots_kg.workspace import inside
 
-__all__ = ["Record", "Task", "read_records", "scan_records"]
+__all__ = ["Record", "Task", "each_record", "read_records", "scan_records"]
 
 TaskReading = Literal["bidirectional", "causal", "hybrid"]
 
@@ -162,14 +162,19 @@ def read_records(path: Path) -> list[Record]:
     Raises:
         TaskError: if the file is missing, empty, not UTF-8, or a line is not a JSON object.
     """
-    records = []
+    return list(each_record(path))
+
+
+def each_record(path: Path) -> Iterator[Record]:
+    """Read the same record by record; what is wrong with a line is raised where the line is reached."""
+    empty = True
     for found in scan_records(path):
         if isinstance(found, TaskError):
             raise found
-        records.append(found)
-    if not records:
+        empty = False
+        yield found
+    if empty:
         raise TaskError("the file holds no example", path=path)
-    return records
 
 
 def scan_records(path: Path) -> Iterator[Record | TaskError]:

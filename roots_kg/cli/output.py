@@ -175,11 +175,11 @@ def required_out(out: Path | None) -> Path:
 @contextmanager
 def resumable(out: Path) -> Iterator[None]:
     """Say of a training that is to write `out`, if it is interrupted, how it goes on."""
-    from roots_kg.training.runs import work_folder
-
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
+        from roots_kg.training.runs import work_folder
+
         if work_folder(out).exists():
             print(f"{work_folder(out)} holds the run so far; go on with --resume", file=sys.stderr)
         raise

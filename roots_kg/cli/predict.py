@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from roots_kg.cli.output import (
     TaskOption,
     print_json,
     progress_bar,
+    shows_progress,
     table,
     working,
 )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from roots_kg.fusion.encoder import Text
     from roots_kg.model import RootsModel
 
-SHOWN, SHOWN_TOKENS, AT_A_TIME = 5, 40, 256
+SHOWN, SHOWN_TOKENS = 5, 40
 _OUT_OF_SCOPE = "(out of scope)"
 
 
@@ -99,19 +100,31 @@ def predict(
             _show_explanations(explained)
         return
     with progress_bar("texts", len(inputs)) as advance:
-        if len(heads) > 1:
-            predicted = loaded.predict_all(inputs, progress=advance)
-        else:
-            name = heads[0].task.name
-            predicted = {name: loaded.predict(inputs, name, progress=advance)}
+        predicted = _predicted(loaded, heads, inputs, advance)
     if as_json:
-        rows = {
-            name: [prediction.stated(text) for text, prediction in zip(inputs, found, strict=True)]
-            for name, found in predicted.items()
-        }
-        print_json(_by_task(rows))
+        print_json(_by_task(_stated(inputs, predicted)))
     else:
         _show_predictions(inputs, heads, predicted)
+
+
+def _predicted(
+    model: RootsModel, heads: Sequence[Head], inputs: Sequence[Text], advance: Callable[[int], None]
+) -> dict[str, list[Prediction]]:
+    """Return what each head predicts; of several, each text is read once for all that read it alike."""
+    if len(heads) > 1:
+        return model.predict_all(inputs, progress=advance)
+    name = heads[0].task.name
+    return {name: model.predict(inputs, name, progress=advance)}
+
+
+def _stated(
+    inputs: Sequence[Text], predicted: dict[str, list[Prediction]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return predictions as plain data."""
+    return {
+        name: [prediction.stated(text) for text, prediction in zip(inputs, found, strict=True)]
+        for name, found in predicted.items()
+    }
 
 
 def _check_output(output: Path, source: Path) -> None:
@@ -133,36 +146,29 @@ def _stream(model: RootsModel, heads: Sequence[Head], source: Path, target: Path
     """
     import json
 
-    from roots_kg.adaptation.task import scan_records
-    from roots_kg.errors import TaskError
+    from roots_kg.adaptation.task import each_record
     from roots_kg.files import replacing
-
-    def told(inputs: Sequence[Text], name: str) -> list[dict[str, Any]]:
-        if explain:
-            return [asdict(found) for found in model.explain(inputs, name)]
-        predicted = model.predict(inputs, name)
-        return [found.stated(text) for text, found in zip(inputs, predicted, strict=True)]
+    from roots_kg.model import TEXTS_AT_A_TIME
 
     count = 0
-    records = scan_records(source)
+    records = each_record(source)
     with (
         replacing(target) as path,
         path.open("w", encoding="utf-8", newline="\n") as stream,
-        progress_bar("texts", _lines(source)) as advance,
+        progress_bar("texts", _lines(source) if shows_progress() else 0) as advance,
     ):
-        while part := list(islice(records, AT_A_TIME)):
-            for found in part:
-                if isinstance(found, TaskError):
-                    raise found
-            inputs = _read([found for found in part if not isinstance(found, TaskError)], heads)
-            columns = {head.task.name: told(inputs, head.task.name) for head in heads}
+        while part := list(islice(records, TEXTS_AT_A_TIME)):
+            inputs = _read(part, heads)
+            if explain:
+                names = [head.task.name for head in heads]
+                columns = {name: list(map(asdict, model.explain(inputs, name))) for name in names}
+                advance(len(part))
+            else:
+                columns = _stated(inputs, _predicted(model, heads, inputs, advance))
             for row in zip(*columns.values(), strict=True):
                 stated = row[0] if len(heads) == 1 else dict(zip(columns, row, strict=True))
                 stream.write(json.dumps(stated, ensure_ascii=False) + "\n")
             count += len(part)
-            advance(len(part))
-        if not count:
-            raise TaskError("the file holds no example", path=source)
     return count
 
 

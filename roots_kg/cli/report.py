@@ -128,10 +128,9 @@ def report(
 def _robustness(
     model: RootsModel, task: Task, test: Sequence[Record], shots: int | None, seed: int
 ) -> RobustnessReport:
-    from roots_kg.evaluation.robustness import DISTURBANCES, TEXTS, robustness_report
+    from roots_kg.evaluation.robustness import robustness_report, work
 
-    asked = len(test) * (len(DISTURBANCES) + 1 + len(TEXTS))
-    with progress_bar("texts", asked) as advance:
+    with progress_bar("texts", work(len(test))) as advance:
         return robustness_report(model, task, test, shots=shots, seed=seed, progress=advance)
 
 

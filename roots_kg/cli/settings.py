@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from roots_kg.errors import ConfigError, nearest
@@ -29,8 +29,7 @@ class Kind:
 
     def settings(self) -> type[Any]:
         """Return the dataclass of such settings."""
-        module, name = self.home.split(":")
-        found: type[Any] = getattr(import_module(module), name)
+        found: type[Any] = resolve_name(self.home)
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -69,8 +69,7 @@ class _Verb(TyperCommand):
 
 @lru_cache
 def _command(name: str, home: str) -> Any:
-    module, attribute = home.split(":")
-    found = getattr(import_module(f"roots_kg.cli.{module}"), attribute)
+    found = resolve_name(f"roots_kg.cli.{home}")
     return typer.main.get_group(found) if isinstance(found, typer.Typer) else _typer_command(found, name)
 
 

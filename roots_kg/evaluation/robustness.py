@@ -20,7 +20,7 @@ from roots_kg.graph.store import GraphBundle
 from roots_kg.intervals import Estimate, bootstrap, percentiles
 from roots_kg.model import RootsModel
 
-__all__ = ["DISTURBANCES", "RobustnessReport", "RobustnessRow", "disturbed", "robustness_report"]
+__all__ = ["DISTURBANCES", "RobustnessReport", "RobustnessRow", "disturbed", "robustness_report", "work"]
 
 Progress = Callable[[int], None]
 SHORTEST = 4
@@ -91,6 +91,11 @@ class RobustnessReport:
             cells = row.disturbance, number(row.graph), number(row.text), points(row.difference)
             lines.append(f"| {' | '.join(cells)} |")
         return "\n".join([*lines, "", f"{self.n:,} test examples; 95% bootstrap intervals over them.", ""])
+
+
+def work(num_test: int) -> int:
+    """Return how many texts a report reads that judges so many test examples."""
+    return num_test * (len(DISTURBANCES) + 1 + len(TEXTS))
 
 
 def robustness_report(

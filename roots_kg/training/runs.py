@@ -73,9 +73,8 @@ class Run:
         """Return what Lightning logs to: a CSV file, and TensorBoard where that was asked for."""
         if self.folder is None:
             return []
-        file = self.folder / LOG / "metrics.csv"
-        if file.is_file():  # of the run that was stopped; Lightning would remove it
-            _write(_rows(file, self.folder / EARLIER), self.folder / EARLIER)
+        if (self.folder / LOG / "metrics.csv").is_file():  # of a run that was stopped; Lightning removes it
+            (self.folder / EARLIER).write_text(_table(self.rows()), encoding="utf-8", newline="")
         loggers: list[Logger] = [CSVLogger(self.folder, name="", version=LOG, flush_logs_every_n_steps=1)]
         if self.tensorboard is not None:
             loggers.append(TensorBoardLogger(self.tensorboard, name="", version=""))
@@ -85,7 +84,9 @@ class Run:
         """Return what was logged, a row for each step at which something was, as figures by name."""
         if self.folder is None:
             return []
-        return _rows(self.folder / LOG / "metrics.csv", self.folder / EARLIER)
+        newest, earlier = _read(self.folder / LOG / "metrics.csv"), _read(self.folder / EARLIER)
+        first = min((row["step"] for row in newest), default=float("inf"))  # where it was taken up
+        return [row for row in earlier if row["step"] < first] + newest
 
     def record(self, bundle: Path, kind: str) -> None:
         """Put what was logged into the bundle that the run has written, as a table and as a picture of it."""
@@ -186,13 +187,6 @@ def _prepare(work: Path, stated: Mapping[str, Any], *, resume: bool) -> None:
         )
 
 
-def _rows(*files: Path) -> list[Row]:
-    """Return the rows of logs, of which the first went on where the second stopped, or before that."""
-    newest, *earlier = [_read(file) for file in files]
-    first = min((row["step"] for row in newest), default=float("inf"))
-    return [row for rows in earlier for row in rows if row["step"] < first] + newest
-
-
 def _read(file: Path) -> list[Row]:
     if not file.is_file():
         return []
@@ -206,10 +200,6 @@ def _read(file: Path) -> list[Row]:
             }
             rows.setdefault(row["step"], {}).update(told)
     return list(rows.values())
-
-
-def _write(rows: list[Row], file: Path) -> None:
-    file.write_text(_table(rows), encoding="utf-8", newline="")
 
 
 def _table(rows: list[Row]) -> str:

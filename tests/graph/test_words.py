@@ -1,12 +1,14 @@
 """Texts are cut into normalised words whose places in the text are kept, by tables or one by one alike."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from roots_kg.graph import words
-from roots_kg.graph.words import BREAK, MARK, cut, has_case
+from roots_kg.graph.words import _MARKS, BREAK, MARK, cut, has_case
 
 
 def cut_one(text):
@@ -59,3 +61,9 @@ def test_any_text_can_be_cut(text):
 )
 def test_case_says_something_where_there_are_capitals_and_small_letters(text, expected):
     assert has_case(text) is expected
+
+
+def test_marks_are_looked_for_wherever_unicode_has_them():
+    marks = [code for code in range(0x300, 0x1E900) if unicodedata.category(chr(code))[0] == "M"]
+    missed = [hex(code) for code in marks if not any(begin <= code < end for begin, end in _MARKS)]
+    assert missed == []

@@ -93,7 +93,6 @@ def train(
     from roots_kg.graph.store import KIND
     from roots_kg.graph.transe import TransEConfig
     from roots_kg.graph.triples import read_ids
-    from roots_kg.training.runs import run_folder
 
     stated = {
         "dimension": dimension,
@@ -124,6 +123,8 @@ def train(
         mapped.mkdir(parents=True, exist_ok=True)
         if any(mapped.iterdir()):
             raise UsageError("the folder for the vectors must be empty", path=mapped)
+    from roots_kg.training.runs import run_folder  # not above: a wrong option need not wait for Lightning
+
     told = {"config": to_mapping(transe), "graph": loaded.fingerprint, "valid": str(valid)}
     with resumable(out), run_folder(out, told, resume=resume, tensorboard=tensorboard) as run:
         bundle, validation = train_bundle(
