@@ -1,14 +1,12 @@
-"""A verb that is told to end does so with the code that says so, and leaves old or new, never half."""
+"""A verb that is told to end does so with the code that says so, and undoes what it began."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from roots_kg.graph.store import GraphBundle
 from roots_kg.training.runs import work_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
@@ -72,62 +70,3 @@ def test_other_verbs_end_likewise(
     _, told = process.communicate(timeout=60)
     assert (process.returncode, told) == (128 + signal.SIGTERM, "")
     assert not list(tmp_path.iterdir())
-
-
-def kill_at_random(count, arguments, states, cwd):
-    """Kill a verb at `count` moments spread over its run; return which state was found after each.
-
-    Args:
-        count: how often.
-        arguments: a function from the number of the run to those of the verb.
-        states: a function that names the state in which things are, or raises if it is none.
-        cwd: where it runs.
-    """
-    started = time.perf_counter()
-    process = begin(0.01, *arguments(0), cwd=cwd)
-    assert process.wait() == 0
-    longest = time.perf_counter() - started
-    found = []
-    for number in range(count):
-        process = begin(0.01, *arguments(number + 1), cwd=cwd)
-        time.sleep(longest * (0.3 + 0.7 * number / count))
-        process.kill()
-        process.communicate()
-        found.append(states())
-    return found
-
-
-def test_a_kill_leaves_the_old_graph_or_the_new_one(towns_file, tmp_path):
-    kills = int(os.environ.get("ROOTS_KILLS", "2"))
-    out = tmp_path / "out"
-
-    def train(number):
-        run = ("kg", "train", towns_file, "--epochs", 3, "--dimension", 8, "--seed", number)
-        return (*run, "--out", out)
-
-    def state():
-        return GraphBundle.load(out).config.seed
-
-    found = kill_at_random(kills, train, state, tmp_path)
-    assert len(found) == kills
-    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".out.")] == ["out"] or (
-        work_folder(out).exists()
-    )
-    assert begin(0.01, *train(999), cwd=tmp_path).wait() == 0  # what was left behind is in nobody's way
-    assert state() == 999
-
-
-def test_a_kill_leaves_an_edit_done_or_not_begun(towns, tmp_path):
-    kills = int(os.environ.get("ROOTS_KILLS", "2"))
-    graph = GraphBundle.load(towns)
-    graph.save(tmp_path / "graph")
-
-    def add(number):
-        return ("kg", "add", tmp_path / "graph", f"Town {number}|located_in|Austria")
-
-    def state():
-        return len(GraphBundle.load(tmp_path / "graph").graph)
-
-    found = kill_at_random(kills, add, state, tmp_path)
-    steps = [after - before for before, after in zip([len(graph.graph) + 1, *found], found, strict=False)]
-    assert set(steps) <= {0, 1}
