@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from roots_kg.graph.triples import Ids, KnowledgeGraph
 
-__all__ = ["Paths", "affordable", "edges_around", "neighbours", "walk"]
+__all__ = ["Paths", "affordable", "direction_numbers", "edges_around", "neighbours", "walk"]
 
 MAX_EDGES = 100_000
 
@@ -34,6 +34,18 @@ class Paths:
     path: Ids
     entity: Ids
     mass: NDArray[np.float64]
+
+
+def direction_numbers(relations: Sequence[str], known: Sequence[str]) -> Ids:
+    """Return, (2R,), for each direction of a graph with these relations its number among those of others.
+
+    Args:
+        relations: R names, in the order of the graph.
+        known: other names, in their own order; −1 stands for what is not among them.
+    """
+    places = {name: place for place, name in enumerate(known)}
+    forwards = np.array([places.get(name, -1) for name in relations], dtype=np.int64)
+    return np.concatenate([forwards, np.where(forwards < 0, -1, forwards + len(known))])
 
 
 def walk(

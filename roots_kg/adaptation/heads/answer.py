@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from roots_kg.adaptation import few_shot, sample_tasks
 from roots_kg.adaptation.few_shot import FewShotConfig
@@ -31,6 +32,7 @@ from roots_kg.adaptation.task import Record, Task, label_text
 from roots_kg.errors import GraphError, TaskError
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, MarkedText, Text
 from roots_kg.graph.linking import Link, Mention
+from roots_kg.graph.paths import direction_numbers
 from roots_kg.graph.triples import Ids, KnowledgeGraph
 from roots_kg.threads import one_thread
 
@@ -81,12 +83,13 @@ class AnswerHead(Head):
         assert knowledge is not None
         settings = settings or {}
         self.relations: list[str] = list(settings.get("relations", self.graph.relations))
-        if self.relations != list(self.graph.relations):
-            missing = sorted(set(self.relations) - set(self.graph.relations))
+        missing = sorted(set(self.relations) - set(self.graph.relations))
+        if missing:
             raise GraphError(
                 f"the graph's relations are not those the head was adapted to (missing: {missing[:5]})",
                 hint="adapt the task again with this graph",
             )
+        self._numbers = torch.from_numpy(direction_numbers(self.graph.relations, self.relations))
         self.policy = QuestionPolicy(
             int(settings.get("hops", MAX_HOPS)),
             2 * len(self.relations),
@@ -95,7 +98,9 @@ class AnswerHead(Head):
         )
         self.returns = bool(settings.get("returns", False))
         rows = settings.get("completion")
-        self.completion = Completion(knowledge, rows=tuple(rows)) if rows is not None else None
+        self.completion: Completion | None = None
+        if rows is not None:
+            self.completion = Completion(knowledge, rows=tuple(rows), relations=self.relations)
         self.register_buffer("centre", torch.zeros(2 * size))
 
     def settings(self) -> dict[str, Any]:
@@ -330,7 +335,8 @@ class AnswerHead(Head):
             return [[] for _ in topics]
         questions = torch.stack([topic.question for topic in flat])
         logits = self.policy.topic_logits(questions, torch.stack([topic.features for topic in flat]))
-        directions = self.policy.log_directions(questions).exp().double().numpy()
+        known = functional.pad(self.policy.log_directions(questions).exp(), (0, 1))  # 0 for what is not known
+        directions = known[:, :, self._numbers].double().numpy()
         lengths = self.policy.log_hops(questions).exp().double().numpy()
         result: list[list[_Moving]] = []
         position = 0

@@ -27,6 +27,7 @@ from torch.nn import functional
 from roots_kg.adaptation.reasoning.clues import CLUE_FEATURES, BrokenPath, Clues
 from roots_kg.fusion.augmentation import WEIGHT, Augmentation, Linked, make_augmentation
 from roots_kg.fusion.encoder import Knowledge
+from roots_kg.graph.paths import direction_numbers
 from roots_kg.graph.triples import Ids
 
 __all__ = ["Completion"]
@@ -53,7 +54,8 @@ class Completion(nn.Module):
     Args:
         knowledge: the graph and its vectors.
         clues: what answered questions say, summed.
-        rows: how many clues and how many entities in them a saved completion has; None for a new one.
+        rows: how many clues and how many entities in them a saved completion has.
+        relations: of a saved completion, those of the graph that it was fitted on, in their order there.
     """
 
     def __init__(
@@ -61,11 +63,14 @@ class Completion(nn.Module):
         knowledge: Knowledge,
         clues: Clues | None = None,
         rows: tuple[int, int] = (0, 0),
+        relations: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.knowledge = knowledge
         graph = knowledge.graph
-        self.register_buffer("weight", torch.tensor(START).repeat(2 * graph.num_relations, 1))
+        self._relations = list(graph.relations if relations is None else relations)
+        self._numbers = direction_numbers(graph.relations, self._relations)
+        self.register_buffer("weight", torch.tensor(START).repeat(2 * len(self._relations), 1))
         named, (owner, end) = np.zeros(rows[1], dtype=np.int64), np.zeros((2, rows[0]), dtype=np.int64)
         direction = np.zeros(rows[0], dtype=np.int64)
         feature = np.zeros((rows[0], CLUE_FEATURES), dtype=np.float32)
@@ -186,7 +191,7 @@ class Completion(nn.Module):
     def _complete(self, entities: list[int], direction: int) -> None:
         candidates = self._candidates_of(direction)
         distance = self._distance(self._vectors(entities), direction, candidates.ids)
-        weight = self.weight[direction]
+        weight = self.weight[self._numbers[direction]]
         scores = -weight[0] * distance + weight[1] * candidates.popularity
         for row, entity in enumerate(entities):
             ends, feature = self._clues_about(entity, direction)
@@ -257,8 +262,9 @@ class Completion(nn.Module):
         }
         ids = np.array([by_hash.get(number, -1) for number in self.clue_entities.tolist()], dtype=np.int64)
         owner, end = ids[self.clue_owner.numpy()], ids[self.clue_end.numpy()]
-        key = owner * 2 * graph.num_relations + self.clue_direction.numpy()
-        kept = np.nonzero((owner >= 0) & (end >= 0))[0]
+        direction = direction_numbers(self._relations, graph.relations)[self.clue_direction.numpy()]
+        key = owner * 2 * graph.num_relations + direction
+        kept = np.nonzero((owner >= 0) & (end >= 0) & (direction >= 0))[0]
         kept = kept[np.argsort(key[kept], kind="stable")]
         return Clues(key[kept], end[kept], np.full(len(kept), -1), self.clue_feature.float().numpy()[kept])
 

@@ -9,7 +9,7 @@ from roots_kg.adaptation.heads.answer import NOTHING, AnswerHead, _Moving
 from roots_kg.adaptation.reasoning.flow import flow
 from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import GraphError, TaskError
-from roots_kg.fusion.encoder import Knowledge
+from roots_kg.fusion.encoder import Knowledge, KnowledgeEncoder
 from roots_kg.graph.store import GraphBundle
 from roots_kg.graph.transe import TransE, TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
@@ -182,6 +182,24 @@ def test_a_graph_with_other_relations_is_refused(fitted, encoder):
     other = Knowledge(GraphBundle(graph, TransE(3, 2, 4), TransEConfig(dimension=4)))
     with pytest.raises(GraphError, match=r"relations are not those .*located_in.*adapt the task again"):
         AnswerHead(TASK, encoder.hidden_size, other, head.settings())
+
+
+def test_a_graph_with_its_relations_in_another_order_and_new_ones_is_answered_from(
+    fitted, encoder, encode, triples
+):
+    """Which is what a graph becomes whose triples are read in another order, or to which facts are added."""
+    head, _ = fitted
+    graph = KnowledgeGraph.from_triples([("Graz", "twin_of", "Bergen"), *reversed(triples)])
+    assert graph.relations[1:] != head.graph.relations
+    vectors = TransE(graph.num_entities, graph.num_relations, 16)
+    knowledge = Knowledge(GraphBundle(graph, vectors, TransEConfig(dimension=16)))
+    other = AnswerHead(TASK, encoder.hidden_size, knowledge, head.settings())
+    other.load_state_dict(head.state_dict())
+    encode_other = partial(KnowledgeEncoder(encoder, knowledge).eval(), fuse=False, ask=True)
+    questions = ["In which country is Kalmar?", "What money do people use in Cusco?"]
+    before, after = head.decode(encode(questions)), other.decode(encode_other(questions))
+    assert [found.value for found in after] == ["Sweden", "sol"]
+    assert [found.probability for found in after] == pytest.approx([found.probability for found in before])
 
 
 def test_shots_are_drawn_in_all(make, read, examples):
