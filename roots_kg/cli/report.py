@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from roots_kg.adaptation.task import Record, Task
+    from roots_kg.evaluation.bias import BiasReport, TermGroups
     from roots_kg.evaluation.report import KnowledgeReport
     from roots_kg.evaluation.robustness import RobustnessReport
     from roots_kg.model import RootsModel
@@ -57,6 +58,18 @@ def report(
         bool,
         typer.Option("--robustness", help="Measure instead how the model stands up to noise."),
     ] = False,
+    bias: Annotated[
+        bool,
+        typer.Option(
+            "--bias", help="Measure instead how often predictions change where another group is spoken of."
+        ),
+    ] = False,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WORDS.yaml", help="With --bias: the words to swap, in place of the usual ones."
+        ),
+    ] = None,
     html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Also write a page.")] = None,
     knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
@@ -74,31 +87,29 @@ def report(
     Example: roots report runs/routing --test tasks/region_routing/test.jsonl --shots 5 --html report.html
     """
     from roots_kg.adaptation.task import read_records
+    from roots_kg.evaluation.bias import load_groups
     from roots_kg.evaluation.report import knowledge_report, work
     from roots_kg.evaluation.report_page import write_page
     from roots_kg.model import RootsModel
 
     refuse_to_record(record, knowledge)
-    if robustness and html is not None:
-        raise UsageError("--robustness writes no page", hint="leave --html out")
+    _check_kind(robustness, bias, groups, html, task is not None or shots is not None)
     if html is not None:
         _check_page(html, model, test)
+    words = load_groups(groups) if bias else None
     records = read_records(test)
     trust_code_of(task_code, model)
     with working("loading the model"):
         loaded = RootsModel.from_pretrained(
             model, knowledge=knowledge, project=project_knowledge, precision=precision
         )
+    if words is not None:
+        _tell("bias", _bias(loaded, records, words, seed), loaded, model, test, seed, record, as_json)
+        return
     chosen = _task(task, loaded)
     if robustness:
         noise = _robustness(loaded, chosen, records, shots, seed)
-        if record:
-            loaded.card.reported(noise.task, "robustness", noise.to_markdown())
-            loaded.save_card(model)
-        if as_json:
-            print_json({"metrics": noise.to_json(), "model": model, "test": test, "seed": seed})
-        else:
-            _print_robustness(noise)
+        _tell("robustness", noise, loaded, model, test, seed, record, as_json)
         return
     with progress_bar("texts", work(len(records), evidence_sample)) as advance:
         found = knowledge_report(
@@ -125,6 +136,30 @@ def report(
             print(f"\nThe page is {html}")
 
 
+def _tell(
+    name: str,
+    found: RobustnessReport | BiasReport,
+    loaded: RootsModel,
+    model: Path,
+    test: Path,
+    seed: int,
+    record: bool,
+    as_json: bool,
+) -> None:
+    """Write a report of the model as it is saved into its card, if that is asked for, and print it."""
+    from roots_kg.evaluation.bias import BiasReport
+
+    if record:
+        loaded.card.reported(found.task, name, found.to_markdown())
+        loaded.save_card(model)
+    if as_json:
+        print_json({"metrics": found.to_json(), "model": model, "test": test, "seed": seed})
+    elif isinstance(found, BiasReport):
+        _print_bias(found)
+    else:
+        _print_robustness(found)
+
+
 def _robustness(
     model: RootsModel, task: Task, test: Sequence[Record], shots: int | None, seed: int
 ) -> RobustnessReport:
@@ -142,6 +177,41 @@ def _print_robustness(found: RobustnessReport) -> None:
     ]
     title = f"{found.task}: {found.metric} on {found.n:,} examples, with 95% bootstrap intervals"
     table(title, ["disturbance", "with the graph", "text only", "difference"], rows)
+
+
+def _bias(model: RootsModel, test: Sequence[Record], groups: TermGroups, seed: int) -> BiasReport:
+    from roots_kg.evaluation.bias import bias_report, work
+
+    with progress_bar("texts", work(model, test, groups)) as advance:
+        return bias_report(model, test, groups, seed=seed, progress=advance)
+
+
+def _print_bias(found: BiasReport) -> None:
+    from roots_kg.evaluation.bias import PARTS, parts_of
+
+    title = f"{found.task}: words swapped in those of {found.n:,} examples that have one, 95% intervals"
+    table(title, found.columns, found.rows())
+    for kind in found.kinds:
+        if kind.entities is not None:
+            print(f"\n{kind.kind}: in the names of {kind.entities:,} of the graph's entities")
+        for of in PARTS:
+            columns, rows = parts_of(kind, of)
+            if rows:
+                table(f"\n{kind.kind}: flips, and the probability's shift in points", columns, rows)
+
+
+def _check_kind(robustness: bool, bias: bool, groups: Path | None, html: Path | None, learns: bool) -> None:
+    """Refuse options that belong to another kind of report."""
+    if robustness and bias:
+        raise UsageError("--robustness and --bias are reports of their own", hint="ask for one of the two")
+    if groups is not None and not bias:
+        raise UsageError("--groups tells --bias what to swap", hint="add --bias")
+    if bias and learns:
+        hint = "leave --task and --shots out"
+        raise UsageError("--bias judges the model as it is, and learns from no examples", hint=hint)
+    if html is not None and (robustness or bias):
+        named = "--robustness" if robustness else "--bias"
+        raise UsageError(f"{named} writes no page", hint="leave --html out")
 
 
 def _check_page(html: Path, model: Path, test: Path) -> None:

@@ -36,7 +36,10 @@ CALLS = {
     "generate": ["{model}", "--input", "{text}", "--max-new-tokens", "1"],
     "tokenizer train": ["{text}", "--vocab-size", "300", "--out", "{page}"],
 }
+# The same, of a verb that is called in a second way.
+OTHERS = [("report", ["{model}", "--test", "{examples}", "--bias", "--groups", "{groups}"])]
 FILES = {
+    "groups": "kinds: {towns: {groups: {north: [Lund], south: [Graz]}}}\n",
     "aliases": "Graz\tGrazer Stadt\n",
     "transe": "kind: transe\nepochs: 1\ndimension: 4\n",
     "pretraining": "kind: pretraining\nsteps: 1\nlength: 8\nbatch_size: 1\ntokenizer: {vocab_size: 60}\n"
@@ -83,9 +86,10 @@ def standing(tmp_path, small_model, towns, towns_file, routing_folder):
 
 
 @pytest.mark.parametrize(
-    ("verb", "place"), [(verb, place) for verb, words in CALLS.items() for place in places(words)]
+    ("verb", "call", "place"),
+    [(verb, call, place) for verb, call in [*CALLS.items(), *OTHERS] for place in places(call)],
 )
-def test_nonsense_in_place_of_a_path_is_told_in_a_line(roots, standing, tmp_path, verb, place):
+def test_nonsense_in_place_of_a_path_is_told_in_a_line(roots, standing, tmp_path, verb, call, place):
     work = tmp_path / "work"
     work.mkdir()
     odd = {name: work / name for name in NONSENSE}
@@ -94,7 +98,7 @@ def test_nonsense_in_place_of_a_path_is_told_in_a_line(roots, standing, tmp_path
     odd |= {"long": work / ("x" * 300), "device": "/dev/null", "surrogate": work / os.fsdecode(b"\xff")}
     for name, path in odd.items():
         words = standing | {place: path}
-        result = roots(*verb.split(), *(str(word).format_map(words) for word in CALLS[verb]), cwd=work)
+        result = roots(*verb.split(), *(str(word).format_map(words) for word in call), cwd=work)
         told = f"{verb} with {name} as {place}: {result.err}"
         assert "Traceback" not in result.err, told
         assert "internal error" not in result.err, told

@@ -120,6 +120,45 @@ def test_noise_is_reported_and_written_into_the_card(roots, small_model, routing
     assert (refused.code, "--robustness writes no page" in refused.err) == (2, True)
 
 
+def test_what_swapped_words_change_is_reported_and_written_into_the_card(
+    roots, small_model, routing_folder, tmp_path
+):
+    model = shutil.copytree(small_model, tmp_path / "model")
+    groups = tmp_path / "words.yaml"
+    groups.write_text("kinds: {towns: {groups: {north: [Molde, Kalmar], south: [Talca, Wels]}}}")
+    command = ("report", model, "--test", routing_folder / "test.jsonl", "--bias")
+    result = roots(*command, "--groups", groups, "--record")
+    assert result.code == 0, result.err
+    assert re.search(r"towns +texts +\d of 8 ", result.out)
+    assert "towns: in the names of 4 of the graph's entities" in result.out
+    card = (model / "README.md").read_text(encoding="utf-8")
+    assert "| towns | both |" in card
+    found = roots(*command, "--json").json
+    assert [kind["n"] for kind in found["metrics"]["kinds"]] == [0, 0, 0, 0]
+    groups.write_text("kinds: {towns: {groups: {north: [Molde], south: [molde]}}}")
+    refused = roots(*command, "--groups", groups)
+    assert (refused.code, refused.out) == (2, "")
+    assert "words.yaml: towns: 'molde' stands in two groups, 'north' and 'south'" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--bias", "--robustness"), "ask for one of the two"),
+        (("--bias", "--html", "page.html"), "--bias writes no page"),
+        (("--bias", "--shots", 3), "--bias judges the model as it is"),
+        (("--groups", "words.yaml"), "add --bias"),
+        (("--bias", "--groups", "nowhere.yaml"), "nowhere.yaml: there is no such file"),
+    ],
+)
+def test_options_that_belong_to_another_report_are_refused(
+    roots, small_model, routing_folder, arguments, message
+):
+    result = roots("report", small_model, "--test", routing_folder / "test.jsonl", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
 def test_what_another_graph_gives_is_not_recorded(roots, small_model, towns, routing_folder):
     test = routing_folder / "test.jsonl"
     for verb in (("evaluate",), ("report", "--task", str(routing_folder))):
