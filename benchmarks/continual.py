@@ -1,9 +1,9 @@
 """A model that goes on learning: ten tasks one after another, classes of one task, and new entities.
 
-CLINC150's ten domains, each a task of 15 intents with 10 examples each (`roots adapt --add-to`): the accuracy of
-each right after it was learned, and when all ten are there. Then one task that grows by the intents of one domain
-after another (`add_class`), beside one that learned all 150 at once. Then MetaQA (one hop) without 5% of the
-entities: what is answered before and after they come in, of questions whose topic none of the new triples touches.
+CLINC150's ten domains, each a task of 15 intents with 10 examples each (`roots adapt --add-to`): the accuracy
+of each right after it was learned, and when all ten are there. Then one task that grows by the intents of one
+domain after another (`add_class`), beside one that learned all 150 at once. Then MetaQA (one hop) without 5%
+of the entities: what is answered before and after they come in, where no new triple touches the topic.
 
     python benchmarks/continual.py --data DIR [--sample N]
 """
@@ -88,7 +88,7 @@ def _growing(domains: Mapping[str, tuple[list[Line], list[Line]]]) -> list[dict[
         growing = RootsModel(encoder)
         growing.adapt(Task("intents", "classification", train=file), records(train))
         seen, asked = list(train), list(test)
-        for domain, (more, more_asked) in [(first, ([], [])), *others]:
+        for _, (more, more_asked) in [(first, ([], [])), *others]:
             for label in sorted({line["label"] for line in more}):
                 growing.add_class(label, records([line for line in more if line["label"] == label]))
             seen, asked = [*seen, *more], [*asked, *more_asked]
