@@ -18,7 +18,16 @@ import yaml
 from roots_kg.config import from_mapping, to_mapping
 from roots_kg.graph.card import Card
 
-__all__ = ["Described", "GraphFacts", "Judgement", "ModelCard", "TaskCard", "render_card"]
+__all__ = [
+    "Described",
+    "GraphFacts",
+    "Judgement",
+    "ModelCard",
+    "TaskCard",
+    "markdown_cell",
+    "markdown_table",
+    "render_card",
+]
 
 SHOWN_LABELS = 40
 FEW = 30
@@ -185,7 +194,7 @@ def _front(card: ModelCard, tasks: Sequence[Described], graph: GraphFacts | None
     results = [
         {
             "task": {"type": PIPELINES.get(task.head, task.head)},
-            "dataset": {"name": _cell(task.name), "type": _cell(Path(judgement.data).name)},
+            "dataset": {"name": markdown_cell(task.name), "type": markdown_cell(Path(judgement.data).name)},
             "metrics": [{"type": name, "value": value} for name, value in judgement.metrics.items()],
         }
         for task in tasks
@@ -203,32 +212,32 @@ def _front(card: ModelCard, tasks: Sequence[Described], graph: GraphFacts | None
 
 
 def _task_section(task: Described, known: TaskCard) -> str:
-    told = _cell(task.description) or "No description."
-    lines = [f"## {_cell(task.name)}\n", f"{told} Head: `{task.head}`.\n"]
+    told = markdown_cell(task.description) or "No description."
+    lines = [f"## {markdown_cell(task.name)}\n", f"{told} Head: `{task.head}`.\n"]
     if known.examples:
         lines.append(f"Learned from {known.examples:,} examples.\n")
     labels = dict.fromkeys([*task.labels, *known.labels])
     if labels:
         rows = [
             (
-                f"`{_cell(label)}`",
-                _cell(task.labels.get(label, "")),
+                f"`{markdown_cell(label)}`",
+                markdown_cell(task.labels.get(label, "")),
                 str(known.labels.get(label, 0)) if known.examples else "",
             )
             for label in list(labels)[:SHOWN_LABELS]
         ]
-        lines.append(_table(("label", "stands for", "examples"), rows))
+        lines.append(markdown_table(("label", "stands for", "examples"), rows))
         if len(labels) > SHOWN_LABELS:
             lines.append(f"… and {len(labels) - SHOWN_LABELS:,} more labels.\n")
     if known.fit:
-        lines += ["What adapting told:\n", _table(("figure", "value"), _figures(known.fit))]
+        lines += ["What adapting told:\n", markdown_table(("figure", "value"), _figures(known.fit))]
     for judgement in known.judgements:
         lines.append(f"On the {judgement.n:,} examples of `{judgement.data}`:\n")
         rows = [
             (name, f"{value:.4f}", " to ".join(f"{end:.4f}" for end in judgement.intervals.get(name, ())))
             for name, value in judgement.metrics.items()
         ]
-        lines.append(_table(("metric", "value", "95% interval over examples"), rows))
+        lines.append(markdown_table(("metric", "value", "95% interval over examples"), rows))
     for name, text in known.reports.items():
         lines += [f"### {REPORTS.get(name, name)}\n", f"{text.strip()}\n"]
     return "\n".join(lines)
@@ -287,19 +296,20 @@ def _figures(fit: Mapping[str, Any]) -> list[tuple[str, str]]:
             value = f"{value:.4f}"
         elif isinstance(value, list) and all(isinstance(item, float) for item in value):
             value = " to ".join(f"{item:.4f}" for item in value)
-        shown.append((name.replace("_", " "), _cell(str(value))))
+        shown.append((name.replace("_", " "), markdown_cell(str(value))))
     return shown
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; what may hold a `|` or a line break goes through `markdown_cell` first."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _title(tasks: Sequence[Described]) -> str:
-    return ", ".join(_cell(task.name) for task in tasks)
+    return ", ".join(markdown_cell(task.name) for task in tasks)
 
 
-def _cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
     """Return a text on one line, which ends no cell of a table."""
     return " ".join(text.replace("|", "\\|").split())

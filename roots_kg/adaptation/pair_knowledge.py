@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from roots_kg.fusion.knowledge import Knowledge
+from roots_kg.graph.paths import direction_numbers
 from roots_kg.graph.triples import Ids, KnowledgeGraph
 
 __all__ = ["Pair", "PairKnowledge"]
@@ -110,10 +111,7 @@ class PairKnowledge:
     @cached_property
     def _place(self) -> Ids:
         """Where each direction of the graph stands in a bag; -1 for those that do not."""
-        number = {name: place for place, name in enumerate(self.relations)}
-        away = np.array([number.get(name, -1) for name in self._knowledge.graph.relations], dtype=np.int64)
-        towards = np.where(away < 0, -1, away + len(self.relations))
-        return np.concatenate([away, towards])
+        return direction_numbers(self._knowledge.graph.relations, self.relations)
 
     @cached_property
     def _rarity(self) -> Tensor:

@@ -123,8 +123,7 @@ def report(
             progress=advance,
         )
     if record:
-        loaded.card.reported(found.task, "knowledge", found.to_markdown())
-        loaded.save_card(model)
+        _record(loaded, found, "knowledge", model)
     if as_json:
         paths = {"model": model, "test": test, **({"html": html} if html is not None else {})}
         print_json({**found.to_json(), **paths, "seed": seed})
@@ -134,6 +133,14 @@ def report(
         write_page(found, html, model=str(model), test=str(test))
         if not as_json:
             print(f"\nThe page is {html}")
+
+
+def _record(
+    loaded: RootsModel, found: KnowledgeReport | RobustnessReport | BiasReport, name: str, model: Path
+) -> None:
+    """Write a report into the card of the model."""
+    loaded.card.reported(found.task, name, found.to_markdown())
+    loaded.save_card(model)
 
 
 def _tell(
@@ -150,8 +157,7 @@ def _tell(
     from roots_kg.evaluation.bias import BiasReport
 
     if record:
-        loaded.card.reported(found.task, name, found.to_markdown())
-        loaded.save_card(model)
+        _record(loaded, found, name, model)
     if as_json:
         print_json({"metrics": found.to_json(), "model": model, "test": test, "seed": seed})
     elif isinstance(found, BiasReport):

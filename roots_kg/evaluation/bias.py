@@ -25,7 +25,8 @@ from roots_kg.errors import UsageError
 from roots_kg.evaluation.verdict import number, points
 from roots_kg.graph.store import GraphBundle
 from roots_kg.intervals import Estimate, bootstrap, percentiles, wilson
-from roots_kg.model import RootsModel
+from roots_kg.model import TEXTS_AT_A_TIME, RootsModel
+from roots_kg.model_card import markdown_cell, markdown_table
 
 __all__ = [
     "PARTS",
@@ -64,7 +65,6 @@ SEVERAL, OUT_OF_SCOPE, NO_LABEL = "several groups", "(out of scope)", "(no label
 SHOWN = 20
 """Of how many labels a table tells, those first that flip most often."""
 
-TEXTS_AT_A_TIME = 256
 _NEXT_WORD = re.compile(r"\s+([^\W_]+)")
 
 
@@ -325,12 +325,12 @@ class BiasReport:
 
     def to_markdown(self) -> str:
         """Return what a model's card says of it."""
-        tables = [_markdown(self.columns, self.rows())]
+        tables = [_table(self.columns, self.rows())]
         for of in PARTS:
             for kind in self.kinds:
                 columns, rows = parts_of(kind, of)
                 if rows:
-                    tables.append(_markdown((f"{kind.kind}: {columns[0]}", *columns[1:]), rows))
+                    tables.append(_table((f"{kind.kind}: {columns[0]}", *columns[1:]), rows))
         told = (
             "Words of groups were swapped; only texts with such a word are judged. Flips are predictions "
             "that changed, with Wilson's 95% interval; the probability is that of the first prediction."
@@ -449,7 +449,11 @@ class _Judge:
             for label, chosen in _gathered(before).items()
         ]
         groups = {at: [next(iter(found)) if len(found) == 1 else SEVERAL] for at, found in spoken.items()}
-        flips = sum(now[at] != before[at] for at in numbers)
+
+        def changed(at: int) -> bool:
+            return now[at] != before[at]
+
+        flips = sum(map(changed, numbers))
         resampled = bootstrap(
             lambda drawn: {"shift": float(np.mean([shift[numbers[at]] for at in drawn]))},
             range(len(numbers)),
@@ -463,10 +467,7 @@ class _Judge:
             self.head.judge([self.first[at] for at in numbers], targets)[self.metric],
             head.judge([after[at] for at in numbers], targets)[self.metric],
             tuple(labels),
-            tuple(
-                told(group, chosen, lambda at: now[at] != before[at])
-                for group, chosen in _gathered(groups).items()
-            ),
+            tuple(told(group, chosen, changed) for group, chosen in _gathered(groups).items()),
         )
 
     def _asked(
@@ -576,6 +577,5 @@ def _gathered(labels: Mapping[int, Sequence[Any]]) -> dict[Any, list[int]]:
     return gathered
 
 
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return markdown_table(list(map(markdown_cell, columns)), [list(map(markdown_cell, row)) for row in rows])

@@ -27,6 +27,7 @@ from roots_kg.evaluation.trials import Estimates, Trial, difference, estimate
 from roots_kg.evaluation.verdict import Outcome, number, outcome, points, verdict
 from roots_kg.intervals import CONFIDENCE, RESAMPLES
 from roots_kg.model import RootsModel
+from roots_kg.model_card import markdown_table
 
 __all__ = ["PARTS", "ConditionResult", "EntitySplit", "KnowledgeReport", "knowledge_report", "work"]
 
@@ -144,12 +145,16 @@ class KnowledgeReport:
     def to_markdown(self) -> str:
         """Return what a model's card says of it."""
         metric = self.metric
-        lines = [self.verdict, "", f"| condition | {metric} | the graph's gain |", "| --- | --- | --- |"]
-        for result in self.conditions:
-            score = number(result.scores[metric] if result.scores else None)
-            gain = points(result.gain[metric]) if result.gain else ""
-            lines.append(f"| {TITLES[result.name]} | {score} | {gain} |")
-        return "\n".join([*lines, "", f"{self.n:,} test examples; {self.interval}", ""])
+        rows = [
+            (
+                TITLES[result.name],
+                number(result.scores[metric] if result.scores else None),
+                points(result.gain[metric]) if result.gain else "",
+            )
+            for result in self.conditions
+        ]
+        table = markdown_table(("condition", metric, "the graph's gain"), rows)
+        return f"{self.verdict}\n\n{table}\n{self.n:,} test examples; {self.interval}\n"
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data: what was measured under "metrics", and beside it how."""

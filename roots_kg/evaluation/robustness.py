@@ -19,6 +19,7 @@ from roots_kg.graph.linking import Mention
 from roots_kg.graph.store import GraphBundle
 from roots_kg.intervals import Estimate, bootstrap, percentiles
 from roots_kg.model import RootsModel
+from roots_kg.model_card import markdown_table
 
 __all__ = ["DISTURBANCES", "RobustnessReport", "RobustnessRow", "disturbed", "robustness_report", "work"]
 
@@ -86,11 +87,12 @@ class RobustnessReport:
 
     def to_markdown(self) -> str:
         """Return what a model's card says of it."""
-        lines = [f"| disturbance | {self.metric} | text only | difference |", "| --- | --- | --- | --- |"]
-        for row in self.rows:
-            cells = row.disturbance, number(row.graph), number(row.text), points(row.difference)
-            lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join([*lines, "", f"{self.n:,} test examples; 95% bootstrap intervals over them.", ""])
+        rows = [
+            (row.disturbance, number(row.graph), number(row.text), points(row.difference))
+            for row in self.rows
+        ]
+        table = markdown_table(("disturbance", self.metric, "text only", "difference"), rows)
+        return f"{table}\n{self.n:,} test examples; 95% bootstrap intervals over them.\n"
 
 
 def work(num_test: int) -> int:
