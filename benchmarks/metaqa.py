@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from common import arguments, mean_and_spread, report, roots, write_task
+from questions import metaqa
 
 from roots_kg import RootsModel
 
@@ -24,7 +25,10 @@ QUESTIONS = 100
 def main() -> None:
     options = arguments(__doc__, data="metaqa")
     folder = options.data / "metaqa"
-    dev, test = (_read(folder / "1-hop" / f"qa_{split}.txt") for split in ("dev", "test"))
+    dev, test = (
+        [question.record(topic_given=False).fields for question in metaqa(folder, 1, split)]
+        for split in ("dev", "test")
+    )
     ours, answered, evidence, nearest = [], [], [], []
     encoder = RootsModel.from_pretrained("roots-base")
     test_vectors = encoder.encode([record["text"] for record in test])
@@ -84,14 +88,6 @@ def main() -> None:
     ]
     title = f"MetaQA 1-hop, {QUESTIONS} labelled questions, {len(SEEDS)} draws, {len(test):,} test questions"
     report(f"{title}; graph of {trained.result['metrics']['triples']:,} triples", rows, options.json)
-
-
-def _read(path: Path) -> list[dict[str, object]]:
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        question, answers = line.split("\t")
-        records.append({"text": question.replace("[", "").replace("]", ""), "answers": answers.split("|")})
-    return records
 
 
 if __name__ == "__main__":

@@ -11,79 +11,69 @@ another order and vectors that were trained anew.
 from __future__ import annotations
 
 import random
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from hashlib import sha1
-from pathlib import Path
 
-from common import arguments, mean_and_spread, report, roots, write_task
+from common import arguments, mean_and_spread, report
+from questions import TASK, Question, bundle_of, hits, metaqa
 
-from roots_kg import GraphBundle, RootsModel, Task
+from roots_kg import GraphBundle, RootsModel
 from roots_kg.encoding.text_encoder import TextEncoder
+from roots_kg.graph.transe import TransEConfig
+from roots_kg.graph.triples import KnowledgeGraph
 
 SEEDS = range(3)
 QUESTIONS, HALVES = 100, (0, 1)
-Question = dict[str, object]
+Triple = tuple[str, str, str]
 
 
 def main() -> None:
     options = arguments(__doc__, data="metaqa", sample=True)
     folder = options.data / "metaqa"
-    lines = (folder / "kb.txt").read_text(encoding="utf-8").splitlines()
+    triples: list[list[Triple]] = [[], []]
+    for line in (folder / "kb.txt").read_text(encoding="utf-8").splitlines():
+        film, relation, other = line.split("|")
+        triples[_half(film)].append((film, relation, other))
+    graphs = [_graph(part) for part in triples]
+    renumbered = [_graph(random.Random(0).sample(part, len(part))) for part in triples]
     encoder, rows = TextEncoder.from_pretrained(), []
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        parts = {half: [line for line in lines if _half(line.split("|")[0]) == half] for half in HALVES}
-        graphs = {half: _graph(part, scratch / f"half{half}") for half, part in parts.items()}
-        for hops in (1, 2):
+    for hops in (1, 2):
+        train, test = (
+            [_answered(metaqa(folder, hops, split), part, hops) for part in triples]
+            for split in ("dev", "test")
+        )
+        if options.sample is not None:
+            test = [asked[:: max(1, len(asked) // options.sample)] for asked in test]
+        scores: dict[tuple[str, int], list[float]] = defaultdict(list)
+        for seed in SEEDS:
             for half in HALVES:
                 other = 1 - half
-                random.Random(0).shuffle(shuffled := list(parts[half]))
-                again = _graph(shuffled, scratch / f"again{hops}{half}")
-                asked = [_questions(folder, hops, "test", parts[each], options.sample) for each in HALVES]
-                tasks = [
-                    Task.load(
-                        write_task(
-                            scratch / f"task{hops}{half}{each}",
-                            {
-                                "name": "metaqa",
-                                "head": "answer",
-                                "train": "train.jsonl",
-                                "test": "test.jsonl",
-                            },
-                            train=_questions(folder, hops, "dev", parts[each]),
-                            test=asked[each],
-                        )
-                    )
-                    for each in HALVES
-                ]
-                scores: dict[str, list[float]] = defaultdict(list)
-                for seed in SEEDS:
-                    ours, native = (RootsModel(encoder, graphs[each]) for each in (half, other))
-                    ours.adapt(tasks[half], shots=QUESTIONS, seed=seed)
-                    native.adapt(tasks[other], shots=QUESTIONS, seed=seed)
-                    for title, model, test in (
-                        ("its own graph", ours, tasks[half].test),
-                        ("other ids", ours.with_graph(again), tasks[half].test),
-                        ("the other half", ours.with_graph(graphs[other]), tasks[other].test),
-                        ("learned there", native, tasks[other].test),
-                    ):
-                        assert test is not None
-                        scores[title].append(model.evaluate(test).metrics["hits@1"])
-                lost = [
-                    100 * (there - here)
-                    for there, here in zip(scores["learned there"], scores["the other half"], strict=True)
-                ]
-                rows.append(
-                    {
-                        "hops": str(hops),
-                        "learned on half": str(half),
-                        "test questions": f"{len(asked[half]):,} and {len(asked[other]):,}",
-                        **{title: mean_and_spread(values) for title, values in scores.items()},
-                        "points lost": f"{sum(lost) / len(lost):.1f}",
-                    }
-                )
+                model = RootsModel(encoder, graphs[half])
+                lines = [question.record(topic_given=False) for question in train[half]]
+                model.adapt(TASK, lines, shots=QUESTIONS, seed=seed)
+                for title, asked_of, asked in (
+                    ("its own graph", model, test[half]),
+                    ("other ids", model.with_graph(renumbered[half]), test[half]),
+                    ("the other half", model.with_graph(graphs[other]), test[other]),
+                ):
+                    scores[title, half].append(hits(asked_of, asked, topic_given=False))
+        for half in HALVES:
+            there, here = scores["its own graph", 1 - half], scores["the other half", half]
+            lost = [100 * (one - another) for one, another in zip(there, here, strict=True)]
+            rows.append(
+                {
+                    "hops": str(hops),
+                    "learned on half": str(half),
+                    "test questions": f"{len(test[half]):,} and {len(test[1 - half]):,}",
+                    **{
+                        title: mean_and_spread(values) for (title, of), values in scores.items() if of == half
+                    },
+                    "learned there": mean_and_spread(there),
+                    "points lost": f"{sum(lost) / len(lost):.1f}",
+                }
+            )
     title = f"MetaQA, two halves of the films, Hits@1, {QUESTIONS} labelled questions, {len(SEEDS)} draws"
     report(title, rows, options.json)
 
@@ -92,34 +82,25 @@ def _half(film: str) -> int:
     return int(sha1(film.encode()).hexdigest(), 16) % 2
 
 
-def _graph(lines: Sequence[str], folder: Path) -> GraphBundle:
-    """Write triples, train vectors for them, and return both."""
-    file = folder.with_suffix(".txt")
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    roots("kg", "train", file, "--epochs", 1, "--out", folder)
-    return GraphBundle.load(folder)
+def _graph(triples: Sequence[Triple]) -> GraphBundle:
+    return bundle_of(KnowledgeGraph.from_triples(triples), TransEConfig(epochs=1))
 
 
-def _questions(
-    folder: Path, hops: int, split: str, triples: Iterable[str], sample: int | None = None
-) -> list[Question]:
-    """Return the questions that these triples answer, without the brackets around their topics."""
+def _answered(questions: Sequence[Question], triples: Sequence[Triple], hops: int) -> list[Question]:
+    """Return the questions that triples answer, each with those answers that they lead to."""
     beside: dict[str, set[str]] = defaultdict(set)
-    for line in triples:
-        head, _, tail = line.split("|")
+    for head, _, tail in triples:
         beside[head].add(tail)
         beside[tail].add(head)
-    found: list[Question] = []
-    for line in (folder / f"{hops}-hop" / f"qa_{split}.txt").read_text(encoding="utf-8").splitlines():
-        text, answers = line.split("\t")
-        topic = text[text.index("[") + 1 : text.index("]")]
-        reached = {topic}
+    found = []
+    for question in questions:
+        reached: Collection[str] = {question.topic}
         for _ in range(hops):
             reached = {other for entity in reached for other in beside.get(entity, ())}
-        known = [answer for answer in answers.split("|") if answer in reached]
+        known = tuple(answer for answer in question.answers if answer in reached)
         if known:
-            found.append({"text": text.replace("[", "").replace("]", ""), "answers": known})
-    return found if sample is None else found[:: max(1, len(found) // sample)]
+            found.append(replace(question, answers=known))
+    return found
 
 
 if __name__ == "__main__":
