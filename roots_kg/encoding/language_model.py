@@ -77,6 +77,7 @@ class LanguageModelHead(nn.Module):
         labels: Tensor,
         *,
         sampled: int = 0,
+        among: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Return the mean cross-entropy in nats over the positions that have a label; 0 if none has.
@@ -89,13 +90,15 @@ class LanguageModelHead(nn.Module):
                 the labels count as they are, and of all others so many, drawn evenly, stand for the rest.
                 The estimate of the sum is unbiased (importance sampling, Bengio & Senécal 2003), and costs
                 V / (labels + sampled) times less.
+            among: the labels of the whole batch that these are a part of, whose tokens count as they are too.
             generator: of the draw.
         """
         wanted = labels != IGNORE
         features, labels = self.features(hidden[wanted]), labels[wanted]
         bias: Tensor | None = self.bias
         if sampled:
-            known, labels = torch.unique(labels, return_inverse=True)
+            known = torch.unique(labels if among is None else among[among != IGNORE])
+            labels = torch.searchsorted(known, labels)
             unknown = torch.ones(len(embedding), dtype=torch.bool)
             unknown[known.cpu()] = False
             others = unknown.nonzero().squeeze(1)

@@ -9,6 +9,7 @@ segment of a row follows the first (Devlin et al. 2019).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,14 +57,30 @@ class Targets:
     token_types: Tensor | None = None
     follows: Tensor | None = None
 
+    def __len__(self) -> int:
+        """B, the number of rows."""
+        return len(self.input_ids)
+
+    @property
+    def predicted(self) -> int:
+        """How many predictions the loss is the mean of: of tokens, or of whether a segment follows."""
+        return int((self.labels != IGNORE).sum()) if self.follows is None else len(self)
+
+    def rows(self, chosen: slice) -> Targets:
+        """Return some of the rows."""
+        return self._mapped(lambda values: values[chosen])
+
     def to(self, device: torch.device) -> Targets:
         """Return them on a device."""
+        return self._mapped(lambda values: values.to(device))
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Targets:
         return Targets(
-            self.input_ids.to(device),
-            self.labels.to(device),
+            change(self.input_ids),
+            change(self.labels),
             self.causal,
-            None if self.token_types is None else self.token_types.to(device),
-            None if self.follows is None else self.follows.to(device),
+            None if self.token_types is None else change(self.token_types),
+            None if self.follows is None else change(self.follows),
         )
 
 

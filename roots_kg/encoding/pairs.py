@@ -33,6 +33,7 @@ __all__ = [
     "parts_of_similar_length",
     "places_of",
     "target_states",
+    "written",
 ]
 
 
@@ -103,6 +104,11 @@ class PairBatch:
     def to(self, device: torch.device) -> PairBatch:
         """Return the batch on a device."""
         return PairBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+def written(pairs: Sequence[Pair]) -> int:
+    """Return how many tokens of rows are written, over which the loss is a mean."""
+    return sum(len(row.target) - row.given for row in pairs)
 
 
 def make_pair(

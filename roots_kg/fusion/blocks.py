@@ -9,7 +9,7 @@ graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +71,9 @@ class LinkedRows:
     hidden: Tensor
     mask: Tensor
 
-    def mentioning(self, mentions: Sequence[Sequence[Mention]]) -> LinkedRows:
-        """Return those rows whose texts still mention something."""
-        kept = [index for index, row in enumerate(self.rows) if mentions[row.text]]
+    def of(self, texts: Container[int]) -> LinkedRows:
+        """Return the rows of some texts."""
+        kept = [index for index, row in enumerate(self.rows) if row.text in texts]
         if len(kept) == len(self.rows):
             return self
         numbers, rows = [self.numbers[index] for index in kept], [self.rows[index] for index in kept]
@@ -101,6 +101,11 @@ class Surroundings:
         nodes, places = np.unique(np.concatenate(each), return_inverse=True)
         self.nodes = torch.from_numpy(nodes)
         self.places = torch.split(torch.from_numpy(places), [len(ids) for ids in each])
+
+    def of(self, texts: Container[int]) -> Surroundings:
+        """Return the rows of some texts, with the nodes of all."""
+        rows = [part for part in (part.of(texts) for part in self.rows) if part.rows]
+        return Surroundings(rows, self.subgraphs, self.ends)
 
     def subgraph(self, text: int) -> Subgraph:
         """Return the subgraph of a text that has one."""

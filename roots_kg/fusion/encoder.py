@@ -211,7 +211,8 @@ class KnowledgeEncoder(nn.Module):
         """
         if self.knowledge is None or not len(self.knowledge.graph):
             return None
-        rows = [part for part in (part.mentioning(mentions) for part in rows) if part.rows]
+        linked = {text for text, found in enumerate(mentions) if found}
+        rows = [part for part in (part.of(linked) for part in rows) if part.rows]
         if not rows:
             return None
         left_to_right = self._reading == "causal"

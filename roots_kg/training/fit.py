@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
 from pytorch_lightning.callbacks import Callback
 
 from roots_kg.training.progress import RichProgress
 from roots_kg.training.runs import Run
+from roots_kg.training.sharing import Ending, strategy_for
+from roots_kg.training.trainer_config import TrainerConfig
 
 __all__ = ["fit", "trainer_options"]
 
@@ -37,9 +38,13 @@ def fit(module: lightning.LightningModule, run: Run, options: dict[str, Any]) ->
     Raises:
         KeyboardInterrupt, SystemExit: if the training is interrupted, or the process told to end.
     """
-    with _quiet():
+    callbacks: list[Callback] = options["callbacks"]
+    ending = next((callback for callback in callbacks if isinstance(callback, Ending)), None)
+    with _quiet(), ending or nullcontext():
         try:
             lightning.Trainer(**options).fit(module, ckpt_path=run.checkpoint, weights_only=True)
+            if ending is not None:
+                ending.take_over(module, callbacks)
         except SystemExit as stopped:
             if stopped.code == 1:  # what Lightning makes of an interruption
                 raise KeyboardInterrupt from stopped
@@ -51,6 +56,9 @@ def trainer_options(
     steps: int,
     bar: RichProgress | None = None,
     own: Sequence[Callback] = (),
+    *,
+    on: TrainerConfig | None = None,
+    some_unused: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
     """Return the arguments of `pytorch_lightning.Trainer` that all trainings have in common.
@@ -60,12 +68,21 @@ def trainer_options(
         steps: of the optimizer.
         bar: shown meanwhile.
         own: the callbacks of the training itself.
+        on: where it runs, and in how many processes.
+        some_unused: see `strategy_for`.
         more: arguments of the training, and of its caller, which win.
+
+    Raises:
+        ConfigError: if the computer lacks the devices.
     """
+    on = on or TrainerConfig()
+    accelerator = more.pop("accelerator", None) or on.chosen_accelerator()
     callbacks = [*([bar] if bar is not None else []), *own, *more.pop("callbacks", [])]
-    kept = run.callbacks()
+    kept = [*run.callbacks(), *([Ending()] if on.devices > 1 else [])]
     return {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",  # others lack sparse gradients
+        "accelerator": accelerator,
+        "devices": on.devices,
+        "strategy": strategy_for(on, accelerator, some_unused=some_unused),
         "logger": run.loggers() or False,
         "log_every_n_steps": max(1, steps // LOGGED),
         "enable_checkpointing": run.folder is not None and run.every is not None,

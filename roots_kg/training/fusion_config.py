@@ -7,6 +7,7 @@ from typing import Literal
 
 from roots_kg.fusion.layer import FusionConfig
 from roots_kg.graph.retrieval import RetrievalConfig
+from roots_kg.training.trainer_config import TrainerConfig
 
 __all__ = ["FusionTrainingConfig", "Mixture"]
 
@@ -61,6 +62,7 @@ class FusionTrainingConfig:
         batch_size: texts in a step.
         steps: of the optimizer.
         augmentation: what is done to the vectors of entities while training.
+        trainer: where it runs, and in how many processes, which share the texts of a batch.
         seed: of everything that is drawn.
     """
 
@@ -85,9 +87,11 @@ class FusionTrainingConfig:
     batch_size: int = 64
     steps: int = 300
     augmentation: Augmentation = "none"
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self.trainer.require_whole_weights("is for pretraining")
         for name in ("removed", "wrong", "dropped"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, found {getattr(self, name)}")
@@ -101,5 +105,10 @@ class FusionTrainingConfig:
             raise ValueError("masked and pooled are both 0, so there is nothing to learn")
         if self.steps < 1 or self.negatives < 1:
             raise ValueError("steps and negatives must be at least 1")
+        if self.batch_size % self.trainer.devices:
+            raise ValueError(
+                f"batch_size must be a multiple of the {self.trainer.devices} devices that share it, "
+                f"found {self.batch_size}"
+            )
         if not 2 <= self.batch_size <= 256:
             raise ValueError(f"batch_size must be from 2 to 256, found {self.batch_size}")

@@ -17,6 +17,7 @@ from roots_kg.fusion.encoder import KnowledgeEncoder, Surroundings
 from roots_kg.training.fusion_config import FusionTrainingConfig
 from roots_kg.training.fusion_losses import distance_from_start, gate_loss, recovery_loss
 from roots_kg.training.fusion_texts import FusionText, FusionTexts
+from roots_kg.training.sharing import Share, averaged_gradient, gathered, zero_of
 
 __all__ = ["Augment", "FusionModule"]
 
@@ -71,16 +72,19 @@ class FusionModule(lightning.LightningModule):
         generator = np.random.default_rng([self.settings.seed, self.global_step])
         drawn = self.texts.batch(self.settings.batch_size, generator)
         candidates, answer, counted = self._candidates(drawn, generator)
-        found = list(
-            self.layers.surroundings([each.text for each in drawn], [each.without for each in drawn])
-        )
-        ((_, around),) = found
+        share = Share.of(self)
+        # Virtual vectors are those of all nodes of the batch, so every process must know all of them.
+        read = drawn if self.augment is not None else list(share.own(drawn))
+        own = range(len(read))[share.rows] if self.augment is not None else range(len(read))
+        found = list(self.layers.surroundings([each.text for each in read], [each.without for each in read]))
+        around = found[0][1].of(own) if found else None
         knowledge = self.layers.knowledge
         assert knowledge is not None
-        vectors = knowledge.entities[around.nodes]
+        vectors = knowledge.entities[around.nodes if around is not None else torch.zeros(0).long()]
 
         def loss(vectors: Tensor) -> Tensor:
-            return self._loss(drawn, around, vectors, candidates, answer, counted)
+            states = self._states(read, around, averaged_gradient(self, vectors))[list(own)]
+            return self._loss(drawn, gathered(self, states), candidates, answer, counted)
 
         total = loss(vectors) if self.augment is None else self.augment(vectors, loss)
         held = self.settings.held * distance_from_start(self.fusion.named_parameters(), self._start)
@@ -115,19 +119,17 @@ class FusionModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _loss(
-        self,
-        drawn: list[FusionText],
-        around: Surroundings,
-        vectors: Tensor,
-        candidates: Tensor,
-        answer: Tensor,
-        counted: Tensor,
-    ) -> Tensor:
+    def _states(self, drawn: list[FusionText], around: Surroundings | None, vectors: Tensor) -> Tensor:
+        """Return what the loss is made of, for each text: (B, 2d + 1).
+
+        It is the state of the masked name, what all tokens took from the graph, and how open the gate was.
+        """
         size = len(drawn), self.layers.encoder.hidden_size
         masked, pooled = torch.zeros(size), torch.zeros(size)
         opened, length = torch.zeros(len(drawn)), torch.zeros(len(drawn))
-        for part, fused in self.layers.fuse(around, vectors):
+        if self.trainer.world_size > 1:  # a process whose texts use less than those of others waits for none
+            opened = opened + zero_of(self.fusion) + vectors.sum() * 0
+        for part, fused in self.layers.fuse(around, vectors) if around is not None and around.rows else ():
             owners = torch.tensor([row.text for row in part.rows])
             pooled = pooled.index_add(0, owners, pool_tokens(fused.knowledge, part.mask))
             share = fused.gate.mean(dim=-1) * fused.attention.sum(dim=-1) * part.mask
@@ -141,8 +143,19 @@ class FusionModule(lightning.LightningModule):
                     within = (start < where[1]) & (end > where[0]) & (end > start)
                     places[index, : len(within)] = torch.from_numpy(within)
             masked = masked.index_add(0, owners, pool_tokens(fused.states, places))
+        return torch.cat([masked, pooled, (opened / length.clamp_min(1))[:, None]], dim=1)
+
+    def _loss(
+        self,
+        drawn: list[FusionText],
+        states: Tensor,
+        candidates: Tensor,
+        answer: Tensor,
+        counted: Tensor,
+    ) -> Tensor:
+        size = self.layers.encoder.hidden_size
+        masked, pooled, opened = states[:, :size], states[:, size:-1], states[:, -1]
         settings, wrong = self.settings, torch.tensor([each.wrong for each in drawn])
-        opened = opened / length.clamp_min(1)
         right, false = (opened.detach()[which] for which in (~wrong, wrong))
         self.openness = float(right.sum() / max(1, len(right))), float(false.sum() / max(1, len(false)))
         stands = masked.detach().any(dim=1)

@@ -183,6 +183,7 @@ def _fit(module: GenerationModule, looks: _Looks, run: Run, *, progress: bool, *
         config.steps,
         RichProgress("generation", unit="texts", size=len) if progress else None,
         [looks],
+        on=config.trainer,
         max_steps=config.steps,
         max_epochs=-1,
         gradient_clip_val=config.optimizer.clip,
@@ -214,11 +215,16 @@ class _Looks(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self._losses.append(float(outputs["loss"]))
+        self._losses.append(float(trainer.callback_metrics["loss"]))
         step = trainer.global_step
         if step % self.config.validate_every and step < self.config.steps:
             return
-        point = {"step": float(step), "loss": sum(self._losses) / len(self._losses)}
+        if trainer.is_global_zero:
+            self._judge(trainer, pl_module)
+        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
+
+    def _judge(self, trainer: lightning.Trainer, pl_module: GenerationModule) -> None:
+        point = {"step": float(trainer.global_step), "loss": sum(self._losses) / len(self._losses)}
         self._losses.clear()
         judged = self.look(pl_module.averaged)
         log_now(trainer, judged)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from roots_kg.encoding.tokenizer_training import TokenizerConfig
 from roots_kg.training.language_model_module import OptimizerConfig
+from roots_kg.training.trainer_config import TrainerConfig
 
 __all__ = ["GenerationTrainingConfig"]
 
@@ -47,6 +48,7 @@ class GenerationTrainingConfig:
         beams: continuations that beam search follows in the finished model; looks at the held-out examples
             follow one.
         precision: "32", "bf16", or "auto" for bfloat16 where the device computes in it.
+        trainer: where it runs, and in how many processes, which share the rows of a batch.
         seed: of everything that is drawn.
     """
 
@@ -71,9 +73,11 @@ class GenerationTrainingConfig:
     read_orders: int = 1
     beams: int = 5
     precision: Literal["auto", "32", "bf16"] = "32"
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self.trainer.require_whole_weights("is for pretraining")
         for name in (
             "held_out",
             "orders",

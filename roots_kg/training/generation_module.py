@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from roots_kg.adaptation.generation.writer import Writer
-from roots_kg.encoding.pairs import Pair, parts_of_similar_length
+from roots_kg.encoding.pairs import Pair, parts_of_similar_length, written
 from roots_kg.training.generation_config import GenerationTrainingConfig
+from roots_kg.training.sharing import Share, zero_of
 
 __all__ = ["GenerationModule"]
 
@@ -52,8 +53,12 @@ class GenerationModule(lightning.LightningModule):
     def training_step(self, batch: list[int], number: int) -> Tensor:
         """Return the mean loss over the tokens that are written in a batch."""
         torch.manual_seed(hash((self.config.seed, self.global_step)) % 2**62)  # of dropout, resumed or not
-        loss = self.writer.loss([self.rows[row] for row in batch], self.config.smoothing)
-        self.log("loss", loss.detach(), batch_size=len(batch))
+        share, rows = Share.of(self), [self.rows[row] for row in batch]
+        own = share.own(rows)
+        loss = self.writer.loss(own, self.config.smoothing) if own else zero_of(self)
+        if share.processes > 1:
+            loss = loss * share.weight(written(own), written(rows))
+        self.log("loss", loss.detach(), batch_size=len(batch), sync_dist=share.processes > 1)
         return loss
 
     def optimizer_step(self, *args: Any, **options: Any) -> None:

@@ -20,6 +20,8 @@ from roots_kg.encoding.language_model import IGNORE, LanguageModelHead
 from roots_kg.encoding.objectives import Masking, Targets
 from roots_kg.encoding.transformer import Transformer
 from roots_kg.metrics import bits_per_byte
+from roots_kg.training.sharded import ShardedStrategy, shard
+from roots_kg.training.sharing import ALONE, Share, zero_of
 from roots_kg.training.token_file import ShuffledRows, TokenFile
 
 __all__ = ["LanguageModelModule", "ObjectiveName", "OptimizerConfig", "shares"]
@@ -112,6 +114,11 @@ class LanguageModelModule(lightning.LightningModule):
         self.settings, self.batch_size, self.accumulate, self.steps = optimizer, batch_size, accumulate, steps
         self.sampled, self.separator_id, self.seed = sampled, separator_id, seed
 
+    def configure_model(self) -> None:
+        """Take the weights apart, where the processes keep a part of them each."""
+        if isinstance(self.trainer.strategy, ShardedStrategy):
+            shard(self.trunk, self.head, self.trainer.strategy.root_device.type, self.trainer.world_size)
+
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Rows of token ids, (B, L), in a random order."""
         rows = ShuffledRows(len(self.text), self.batch_size, self.seed, lambda: self.batches_taken)
@@ -125,35 +132,48 @@ class LanguageModelModule(lightning.LightningModule):
     def training_step(self, batch: Tensor, number: int) -> Tensor:
         """Return the loss of rows, (B, L): the mean over them, whatever the objective of each."""
         place = self.batches_taken + number % self.accumulate
-        torch.manual_seed(self._seed(place))  # of dropout, so that a resumed run goes on as it would have
-        names = shares(self.weights, place * self.batch_size, len(batch))
-        mine = slice(self.global_rank, None, self.trainer.world_size)
-        losses = self.losses(batch[mine], names[mine], self._generator(place))
-        total: Tensor = torch.stack([loss * share for loss, share in losses.values()]).sum()
+        # Of dropout, so that a resumed run goes on as it would have.
+        torch.manual_seed(self._seed(place, self.global_rank))
+        names, share = shares(self.weights, place * self.batch_size, len(batch)), Share.of(self)
+        losses = self.losses(batch, names, self._generator(place), share)
+        total: Tensor = torch.stack([loss * part for loss, part in losses.values()]).sum()
+        if self.next_sentence is not None and "next_sentence" not in losses:
+            total = total + zero_of(self)  # so that every step trains the same weights
         for name, (loss, _) in losses.items():
-            self.log(f"{name}_loss", loss.detach())
+            self.log(f"{name}_loss", loss.detach().float(), sync_dist=share.processes > 1)
         return total
 
     def losses(
-        self, batch: Tensor, names: list[ObjectiveName], generator: torch.Generator
+        self, batch: Tensor, names: list[ObjectiveName], generator: torch.Generator, share: Share = ALONE
     ) -> dict[str, tuple[Tensor, float]]:
-        """Return the mean loss of each objective, and the share of the rows, (B, L), that it has."""
-        weights = self._trained_weights()
-        embedding = weights["token_embedding.weight"]
+        """Return the mean loss of each objective, and the part of the rows, (B, L), that it has.
+
+        Of a process that shares the batch with others, a loss is that of its own rows, weighted such that the
+        mean over the processes is that of the whole batch.
+        """
         results = {}
         rows = batch.cpu()  # where numbers are drawn, so that they are the same on every device
         for name in dict.fromkeys(names):
             chosen = torch.tensor([other == name for other in names])
-            targets = self._targets(name, rows[chosen], generator).to(batch.device)
-            hidden = self._read(weights, targets)
+            whole = self._targets(name, rows[chosen], generator)
+            own = whole.rows(share.rows)
+            targets = (own if len(own) else whole.rows(slice(1))).to(batch.device)
+            hidden, embedding = self._read(targets)
             if targets.follows is None:
                 loss = self.head.loss(
-                    hidden, embedding, targets.labels, sampled=self.sampled, generator=generator
+                    hidden,
+                    embedding,
+                    targets.labels,
+                    sampled=self.sampled,
+                    among=whole.labels.to(batch.device),
+                    generator=generator,
                 )
             else:
                 assert self.next_sentence is not None
                 loss = functional.cross_entropy(self.next_sentence(hidden[:, 0]), targets.follows)
-            results[str(name)] = (loss, len(targets.input_ids) / len(batch))
+            if share.processes > 1:  # one without rows of an objective reads one, which counts nothing
+                loss = loss * share.weight(own.predicted, whole.predicted)
+            results[str(name)] = (loss, len(whole) / len(batch))
         return results
 
     @torch.no_grad()
@@ -170,8 +190,6 @@ class LanguageModelModule(lightning.LightningModule):
             causal objective the bits per byte of the text.
         """
         self.eval()
-        weights = self._trained_weights()
-        embedding = weights["token_embedding.weight"]
         numbers = torch.linspace(0, len(text) - 1, min(most_rows, len(text))).long()
         results: dict[str, float] = {}
         for name in (name for name, weight in self.weights.items() if weight and name != "next_sentence"):
@@ -180,7 +198,8 @@ class LanguageModelModule(lightning.LightningModule):
             for part in torch.split(numbers, batch_size):
                 targets = self._targets(name, text.rows(part), generator).to(self.device)
                 wanted = targets.labels != IGNORE
-                hidden, labels = self._read(weights, targets)[wanted], targets.labels[wanted]
+                states, embedding = self._read(targets)
+                hidden, labels = states[wanted], targets.labels[wanted]
                 for rows, answers in zip(torch.split(hidden, 1024), torch.split(labels, 1024), strict=True):
                     logits = self.head(rows, embedding).float()
                     loss += float(functional.cross_entropy(logits, answers, reduction="sum"))
@@ -207,15 +226,15 @@ class LanguageModelModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: settings.rate(step, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _trained_weights(self) -> dict[str, Tensor]:
-        if self.adapter is not None:
-            return self.adapter.weights(self.trunk)
-        return dict(self.trunk.named_parameters())
-
-    def _read(self, weights: dict[str, Tensor], targets: Targets) -> Tensor:
+    def _read(self, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Return the hidden states of rows, (B, L, d), and the embedding that they were read with, (V, d)."""
         options = {"causal": targets.causal, "token_types": targets.token_types}
-        hidden: Tensor = functional_call(self.trunk, weights, (targets.input_ids,), options)[0]
-        return hidden
+        if self.adapter is not None:
+            weights = self.adapter.weights(self.trunk)
+            hidden: Tensor = functional_call(self.trunk, weights, (targets.input_ids,), options)[0]
+            return hidden, weights["token_embedding.weight"]
+        hidden = self.trunk(targets.input_ids, **options)[0]
+        return hidden, self.trunk.token_embedding.weight  # whole now, should it have been taken apart
 
     def _targets(self, name: ObjectiveName, rows: Tensor, generator: torch.Generator) -> Targets:
         if name == "causal":
@@ -229,8 +248,8 @@ class LanguageModelModule(lightning.LightningModule):
             raise ValueError("next-sentence prediction needs a start token and a separator")
         return objectives.next_sentence(rows, start_id, self.separator_id, generator)
 
-    def _seed(self, place: int) -> int:
-        return hash((self.seed, place, self.global_rank)) % 2**62
+    def _seed(self, place: int, rank: int = 0) -> int:
+        return hash((self.seed, place, rank)) % 2**62
 
     def _generator(self, place: int) -> torch.Generator:
         return torch.Generator().manual_seed(self._seed(place))

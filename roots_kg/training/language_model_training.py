@@ -14,7 +14,9 @@ from roots_kg.training.fit import fit, trainer_options
 from roots_kg.training.language_model_module import LanguageModelModule
 from roots_kg.training.progress import RichProgress
 from roots_kg.training.runs import Run, log_now
+from roots_kg.training.sharded import ShardedStrategy
 from roots_kg.training.token_file import TokenFile
+from roots_kg.training.trainer_config import TrainerConfig
 
 __all__ = ["log_frequencies", "precision_name", "train_language_model"]
 
@@ -27,6 +29,7 @@ def train_language_model(
     validation_rows: int = 200,
     precision: str = "auto",
     progress: bool = False,
+    on: TrainerConfig | None = None,
     **trainer: Any,
 ) -> list[dict[str, float]]:
     """Train a language model in place.
@@ -38,6 +41,7 @@ def train_language_model(
         validation_rows: how many held-out rows are looked at.
         precision: "32", "bf16", or "auto" for bfloat16 where the device computes in it.
         progress: show a bar with the loss and the tokens a second.
+        on: where it runs, and in how many processes.
         trainer: further arguments of `pytorch_lightning.Trainer`.
 
     Returns:
@@ -50,6 +54,7 @@ def train_language_model(
         module.steps,
         RichProgress("pretraining", unit="tokens", size=torch.numel) if progress else None,
         [curve],
+        on=on,
         max_steps=module.steps,
         max_epochs=-1,
         accumulate_grad_batches=module.accumulate,
@@ -116,7 +121,8 @@ class _Curve(Callback):
         point |= {name: sum(values) / len(values) for name, values in self._sums.items()}
         point["cpu_seconds"] = spent
         self._sums.clear()
-        if pl_module.held_out is not None and trainer.is_global_zero:
+        together = isinstance(trainer.strategy, ShardedStrategy)
+        if pl_module.held_out is not None and (trainer.is_global_zero or together):
             found = pl_module.evaluate(pl_module.held_out, self.rows)
             judged = {f"held_out_{name}": value for name, value in found.items()}
             log_now(trainer, judged)

@@ -8,6 +8,7 @@ from typing import Literal
 from roots_kg.adaptation.episodes import EpisodeConfig
 from roots_kg.adaptation.meta_learning.inner_loop import Backend
 from roots_kg.adaptation.meta_learning.learner import LearnerConfig
+from roots_kg.training.trainer_config import TrainerConfig
 
 __all__ = ["GraphEpisodes", "MetaTrainingConfig", "TrunkConfig"]
 
@@ -77,6 +78,7 @@ class MetaTrainingConfig:
         validation: episodes of each judgement.
         precision: of the trunk, where it is trained.
         backend: how tasks are run; all give the same.
+        trainer: where it runs, and in how many processes, which share the episodes of a step.
         seed: of everything that is drawn.
     """
 
@@ -99,9 +101,11 @@ class MetaTrainingConfig:
     validation: int = 200
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     backend: Backend = "vmap"
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self.trainer.require_whole_weights("is for pretraining")
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0, found {getattr(self, name)}")
@@ -112,6 +116,11 @@ class MetaTrainingConfig:
             raise ValueError(f"weight_decay must be at least 0, found {self.weight_decay}")
         if min(self.tasks, self.steps, self.validation) < 1 or self.validate_every < 0:
             raise ValueError("tasks, steps and validation must be at least 1, and validate_every at least 0")
+        if self.tasks % self.trainer.devices:
+            raise ValueError(
+                f"tasks must be a multiple of the {self.trainer.devices} devices that share them, "
+                f"found {self.tasks}"
+            )
         if self.trunk.train != "nothing" and self.learner.algorithm != "prototypical":
             raise ValueError(
                 f"with a trained trunk the algorithm is prototypical, found {self.learner.algorithm}"

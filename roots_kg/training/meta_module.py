@@ -21,6 +21,7 @@ from roots_kg.fusion.encoder import KnowledgeEncoder
 from roots_kg.training.meta_config import MetaTrainingConfig
 from roots_kg.training.meta_data import Material, Vectors, encode, episode_batch, texts_of
 from roots_kg.training.runs import log_now
+from roots_kg.training.sharing import Share
 
 __all__ = ["EpisodeModule", "LearnerModule", "TrunkModule"]
 
@@ -73,9 +74,9 @@ class EpisodeModule(lightning.LightningModule):
 
     def training_step(self, batch: int, number: int) -> Tensor:
         """Return the mean loss over the episodes of a step."""
-        draws = self.sampler.step(self.global_step, self.settings.tasks)
+        draws = Share.of(self).own(self.sampler.step(self.global_step, self.settings.tasks))
         loss = self.outcomes(draws, self.sampler.pools).loss.mean()
-        self.curve.append(float(loss.detach()))
+        self.curve.append(float(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean")))
         self.log("loss", self.curve[-1], batch_size=1)
         return loss
 

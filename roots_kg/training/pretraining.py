@@ -167,6 +167,7 @@ def _run(
             validate_every=config.validate_every,
             validation_rows=config.validation_rows,
             precision=config.precision,
+            on=config.trainer,
             **options,
         )
     return encoder.cpu().eval().requires_grad_(False), rows, curve

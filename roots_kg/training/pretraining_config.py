@@ -13,6 +13,7 @@ from roots_kg.encoding.text_files import Documents
 from roots_kg.encoding.tokenizer_training import TokenizerConfig
 from roots_kg.errors import ConfigError
 from roots_kg.training.language_model_module import OptimizerConfig
+from roots_kg.training.trainer_config import TrainerConfig
 
 __all__ = ["AdapterConfig", "Objectives", "PretrainingConfig", "find_texts"]
 
@@ -86,6 +87,7 @@ class PretrainingConfig:
         validate_every: steps from one look at the held-out text, and one checkpoint, to the next.
         validation_rows: rows of the held-out text that are looked at.
         precision: "32", "bf16", or "auto" for bfloat16 where the device computes in it.
+        trainer: where it runs, and in how many processes, which share the rows of a batch.
         seed: of everything that is drawn.
     """
 
@@ -109,12 +111,19 @@ class PretrainingConfig:
     validate_every: int = 100
     validation_rows: int = 200
     precision: Literal["auto", "32", "bf16"] = "auto"
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "steps", "validate_every", "validation_rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.batch_size < self.trainer.devices:
+            raise ValueError(f"batch_size must be at least the {self.trainer.devices} devices that share it")
+        if self.adapter is not None:
+            self.trainer.require_whole_weights("is of no use to an adapter, whose weights are few")
+        if self.objectives.next_sentence:
+            self.trainer.require_whole_weights("cannot train next_sentence")
         if self.length < 8:
             raise ValueError(f"length must be at least 8 tokens, found {self.length}")
         if not 0 < self.mask_rate < 1:

@@ -22,11 +22,14 @@ class RichProgress(ProgressBar):
         title: what is being trained.
         unit: what a batch is made of, such as "triples".
         size: how many of them a batch holds.
+        added_up: the loss of a step is the sum of those of the processes, not their mean.
     """
 
-    def __init__(self, title: str, *, unit: str, size: Callable[[Tensor], int] = len) -> None:
+    def __init__(
+        self, title: str, *, unit: str, size: Callable[[Tensor], int] = len, added_up: bool = False
+    ) -> None:
         super().__init__()
-        self.title, self.unit, self.size = title, unit, size
+        self.title, self.unit, self.size, self.added_up = title, unit, size, added_up
         self._done = 0
         self._started = 0.0
 
@@ -57,7 +60,8 @@ class RichProgress(ProgressBar):
         if trainer.global_step % 20 and trainer.global_step < trainer.estimated_stepping_batches:
             return
         speed = self._done / (time.perf_counter() - self._started)
-        figures = f"loss {float(outputs['loss']) * trainer.world_size:.3f}  {speed:,.0f} {self.unit}/s"
+        loss = float(outputs["loss"]) * (trainer.world_size if self.added_up else 1)
+        figures = f"loss {loss:.3f}  {speed:,.0f} {self.unit}/s"
         self._progress.update(self._task, completed=trainer.global_step, figures=figures)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -73,7 +73,7 @@ def train_transe(
     options = trainer_options(
         run,
         config.epochs * math.ceil(len(graph) / config.batch_size),
-        RichProgress("TransE", unit="triples") if progress else None,
+        RichProgress("TransE", unit="triples", added_up=True) if progress else None,
         [validation] if validation is not None else [],
         max_epochs=config.epochs,
         **trainer,

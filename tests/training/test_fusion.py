@@ -11,6 +11,7 @@ from roots_kg.graph.linking import Link, Mention
 from roots_kg.training.fusion import train_fusion
 from roots_kg.training.fusion_config import FusionTrainingConfig
 from roots_kg.training.runs import Run
+from roots_kg.training.trainer_config import TrainerConfig
 
 CONFIG = FusionTrainingConfig(steps=3, batch_size=8, negatives=2)
 
@@ -28,6 +29,18 @@ def test_training_is_the_same_whenever_it_is_run(small_encoder, bundle):
         assert torch.equal(weight, second.fusion.layer.state_dict()[name])
     other = train_fusion(small_encoder, bundle, replace(CONFIG, seed=1))
     assert not torch.equal(other.fusion.layer.gate.value.weight, first.fusion.layer.gate.value.weight)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "fgm", "generator"])
+def test_two_processes_that_share_a_batch_learn_what_one_does(small_encoder, bundle, augmentation):
+    config = replace(CONFIG, augmentation=augmentation)
+    alone = train_fusion(small_encoder, bundle, config)
+    shared = train_fusion(small_encoder, bundle, replace(config, trainer=TrainerConfig(devices=2)))
+    for name, weight in alone.fusion.layer.state_dict().items():
+        torch.testing.assert_close(
+            shared.fusion.layer.state_dict()[name], weight, atol=1e-5, rtol=0, msg=name
+        )
+    assert (shared.loss, *shared.openness) == pytest.approx((alone.loss, *alone.openness), abs=1e-5)
 
 
 def test_training_changes_the_fusion_layer_and_neither_the_encoder_nor_the_vectors(small_encoder, bundle):

@@ -22,6 +22,7 @@ from roots_kg.training.generation_data import make_rows, split
 from roots_kg.training.generation_module import GenerationModule, _Batches
 from roots_kg.training.language_model_module import OptimizerConfig
 from roots_kg.training.runs import work_folder
+from roots_kg.training.trainer_config import TrainerConfig
 
 MODEL = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 48, "max_positions": 32}
 SMALL = GenerationTrainingConfig(
@@ -85,6 +86,19 @@ def test_the_same_seed_gives_the_same_model(translation, tmp_path):
     found = [train_generation(translation, SMALL, tmp_path / name) for name in "ab"]
     for one, other in zip(*([each.curve for each in found]), strict=True):
         assert {**one, "cpu_seconds": 0} == {**other, "cpu_seconds": 0}
+
+
+def test_two_processes_that_share_a_batch_learn_what_one_does(translation, tmp_path):
+    config = replace(SMALL, model={**SMALL.model, "dropout": 0.0}, steps=12, validate_every=6)
+    alone = train_generation(translation, config, tmp_path / "alone")
+    two = replace(config, trainer=TrainerConfig(devices=2))
+    shared = train_generation(translation, two, tmp_path / "shared")
+    weights, other = (found.model.layers.encoder.state_dict() for found in (alone, shared))
+    for name, weight in weights.items():
+        torch.testing.assert_close(other[name], weight, atol=1e-4, rtol=0, msg=name)
+    assert [point["held_out_loss"] for point in shared.curve] == pytest.approx(
+        [point["held_out_loss"] for point in alone.curve], abs=1e-4
+    )
 
 
 class Stop(Callback):

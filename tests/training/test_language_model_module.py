@@ -12,6 +12,7 @@ from roots_kg.training.language_model_module import LanguageModelModule, Optimiz
 from roots_kg.training.language_model_training import log_frequencies, train_language_model
 from roots_kg.training.runs import Run
 from roots_kg.training.token_file import TokenFile
+from roots_kg.training.trainer_config import TrainerConfig
 
 VOCABULARY, LENGTH, START, SEPARATOR, MASK = 32, 12, 2, 3, 4
 MASKING = Masking(MASK, VOCABULARY, torch.arange(VOCABULARY) >= 26, torch.arange(VOCABULARY) < 5)
@@ -54,9 +55,30 @@ def module(weights=None, *, steps=10, adapter=False, dropout=0.1, **options):
 
 def train(made, folder, **options):
     folder.mkdir(exist_ok=True)
-    options = {"accelerator": "cpu", "validate_every": 5, "validation_rows": 8, **options}
+    options = {"accelerator": "cpu", "precision": "32", "validate_every": 5, "validation_rows": 8, **options}
     run = Run(folder, options.pop("resume", False), every=5)
     return train_language_model(made, run, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "strategy"),
+    [
+        ({}, "ddp"),
+        ({"sampled": 6, "batch_size": 5}, "ddp"),
+        ({"weights": {"causal": 1.0}, "adapter": True}, "ddp"),
+        ({"weights": {"causal": 2.0, "masked": 1.0}}, "fsdp"),
+    ],
+    ids=["all objectives", "sampled", "adapter", "divided weights"],
+)
+def test_two_processes_that_share_a_batch_learn_what_one_does(tmp_path, options, strategy):
+    # Adam makes steps of full size of gradients that are 0 but for rounding, so that must be small here.
+    alone, shared = (module(dropout=0.0, **options).double() for _ in range(2))
+    curve = train(alone, tmp_path / "alone")
+    found = train(shared, tmp_path / "shared", on=TrainerConfig(devices=2, strategy=strategy))
+    for name, weight in weights(alone).items():
+        torch.testing.assert_close(weights(shared)[name], weight, atol=1e-5, rtol=0, msg=name)
+    for one, two in zip(curve, found, strict=True):
+        assert {**two, "cpu_seconds": 0} == pytest.approx({**one, "cpu_seconds": 0}, abs=1e-5)
 
 
 def weights(made):

@@ -16,6 +16,7 @@ from roots_kg.training.meta import train_meta
 from roots_kg.training.meta_config import GraphEpisodes, MetaTrainingConfig, TrunkConfig
 from roots_kg.training.meta_texts import graph_task
 from roots_kg.training.runs import Run
+from roots_kg.training.trainer_config import TrainerConfig
 
 LEARNER = LearnerConfig(algorithm="protomaml", steps=2, bank=BankShape(2, 2, 2), hidden=8)
 EPISODES = EpisodeConfig(way=(2, 3), shots=(1, 2), examples=4)
@@ -62,6 +63,18 @@ def test_training_is_the_same_whenever_it_is_run_and_leaves_the_encoder_alone(co
     assert not any(value.requires_grad for value in letters_encoder.parameters())
     other = train_meta(letters_encoder, replace(config, seed=2), [verbs])
     assert not same(state_of(first), state_of(other))
+
+
+@pytest.mark.parametrize("config", [CONFIG, TRUNK], ids=["learner", "trunk"])
+def test_two_processes_that_share_episodes_learn_what_one_does(config, letters_encoder, verbs):
+    config = replace(config, tasks=4)
+    alone = train_meta(letters_encoder, config, [verbs])
+    shared = train_meta(letters_encoder, replace(config, trainer=TrainerConfig(devices=2)), [verbs])
+    for name, weight in state_of(alone).items():
+        if "gate" not in name:  # which is not trained
+            torch.testing.assert_close(state_of(shared)[name], weight, atol=1e-5, rtol=0, msg=name)
+    assert shared.loss == pytest.approx(alone.loss, abs=1e-5)
+    assert [step for step, _, _ in shared.judgements] == [step for step, _, _ in alone.judgements]
 
 
 @pytest.mark.parametrize("held_out", [0.0, 0.3])
