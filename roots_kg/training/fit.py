@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
 from roots_kg.training.progress import RichProgress
 from roots_kg.training.runs import Run
@@ -41,14 +43,17 @@ def fit(module: lightning.LightningModule, run: Run, options: dict[str, Any]) ->
     callbacks: list[Callback] = options["callbacks"]
     ending = next((callback for callback in callbacks if isinstance(callback, Ending)), None)
     with _quiet(), ending or nullcontext():
+        trainer = lightning.Trainer(**options)
         try:
-            lightning.Trainer(**options).fit(module, ckpt_path=run.checkpoint, weights_only=True)
+            trainer.fit(module, ckpt_path=run.checkpoint, weights_only=True)
             if ending is not None:
                 ending.take_over(module, callbacks)
         except SystemExit as stopped:
             if stopped.code == 1:  # what Lightning makes of an interruption
                 raise KeyboardInterrupt from stopped
             raise
+        finally:
+            _end_processes(trainer)
 
 
 def trainer_options(
@@ -92,6 +97,15 @@ def trainer_options(
         **more,
         "callbacks": [*callbacks, *kept],
     }
+
+
+def _end_processes(trainer: lightning.Trainer) -> None:
+    """End what other processes of a training are left, should it have been stopped."""
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _MultiProcessingLauncher):
+        launcher.kill(signal.SIGKILL)
+        for process in launcher.procs:
+            process.join()
 
 
 @contextmanager

@@ -36,9 +36,13 @@ def begin(*arguments, cwd):
 
 @pytest.mark.parametrize("delay", [0.01, 4.0])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_training_ends_with_the_signals_code_and_undoes_what_it_began(delay, number, towns_file, tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_training_ends_with_the_signals_code_and_undoes_what_it_began(
+    delay, number, processes, towns_file, tmp_path
+):
     out = tmp_path / "out"
-    process = begin(delay, "kg", "train", towns_file, "--epochs", 10**6, "--out", out, cwd=tmp_path)
+    options = ("--epochs", 10**6, "--processes", processes, "--out", out)
+    process = begin(delay, "kg", "train", towns_file, *options, cwd=tmp_path)
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 128 + number, told
