@@ -2,7 +2,8 @@
 
 A component's dataclass stands beside the component; this module only turns untrusted mappings into
 them. An unknown key is an error that names the nearest known one, a value of the wrong kind an error
-that names what was expected; nothing is built from a mapping that is not wholly valid.
+that names what was expected; nothing is built from a mapping that is not wholly valid. A YAML file is read
+within limits, so that none takes more memory or time than settings do.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from roots_kg.errors import ConfigError, nearest
+from roots_kg.files import read_small
 
 __all__ = ["from_mapping", "load_yaml", "to_mapping"]
 
 T = TypeVar("T")
 
 MAX_YAML_BYTES = 1_000_000
+MAX_YAML_VALUES = 50_000
+"""Of a file, each counted as often as an alias repeats it."""
+MAX_YAML_DEPTH = 50
+MAX_NUMBER_LENGTH = 100
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, path: Path | str | None = None) -> T:
@@ -67,21 +73,21 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping.
 
     Raises:
-        ConfigError: if the file is missing, too large, not UTF-8, not YAML, repeats a key, or is not a
-            mapping; the message names the line.
+        ConfigError: if the file is missing, no file, too large, not UTF-8, not YAML, repeats a key, goes
+            beyond a limit of this module, or is not a mapping; the message names the line.
     """
-    if not path.is_file():
-        raise ConfigError("there is no such file", path=path)
-    if path.stat().st_size > MAX_YAML_BYTES:
-        raise ConfigError(f"larger than {MAX_YAML_BYTES:,} bytes, too large for a settings file", path=path)
+    content = read_small(path, MAX_YAML_BYTES, ConfigError)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        data = yaml.load(content.decode("utf-8"), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 at byte {error.start}", path=path) from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"not UTF-8 at byte {error.start}", path=path, line=line) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise ConfigError(f"not valid YAML: {error.problem}", path=path, line=line) from error
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ConfigError(
+            f"not valid YAML: {error.problem}", path=path, line=line, hint=error.note
+        ) from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", path=path) from error
     if not isinstance(data, dict):
         raise ConfigError("expected a mapping of settings", path=path)
@@ -89,21 +95,72 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which moreover refuses a mapping that states a key twice."""
+    """YAML's safe loader, which moreover refuses a key that is stated twice, and what passes the limits.
+
+    An alias costs its text nothing, but whoever walks through the value meets all that it repeats; so what
+    an alias stands for is counted each time.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._values = 0
+        self._sizes: dict[str, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        anchor, mark = event.anchor, event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            if anchor in self.anchors and anchor not in self._sizes:
+                raise _flaw(f"the alias *{anchor} stands in what it repeats", mark, "write the value out")
+            self._count(self._sizes.get(anchor, 0), mark)
+            return super().compose_node(parent, index)
+        if self._depth == MAX_YAML_DEPTH:
+            raise _flaw(f"nested more than {MAX_YAML_DEPTH} deep", mark, "settings are flatter than that")
+        before = self._values
+        self._count(1, mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if anchor is not None:
+            self._sizes[anchor] = self._values - before
+        return node
+
+    def _count(self, values: int, mark: yaml.Mark) -> None:
+        self._values += values
+        if self._values > MAX_YAML_VALUES:
+            problem = f"more than {MAX_YAML_VALUES:,} values, what aliases repeat included"
+            raise _flaw(problem, mark, "settings are shorter than that; examples go into a file of data")
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:  # such as !!float x
+            raise _flaw(" ".join(str(error).split()), node.start_mark) from error
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise _flaw("half a surrogate pair, which is no character", node.start_mark)
+        return value
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        numeric = node.tag.rpartition(":")[2] in ("int", "float")
+        if numeric and isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_NUMBER_LENGTH:
+            problem = f"a number of {len(node.value):,} characters, at most {MAX_NUMBER_LENGTH} are read"
+            raise _flaw(problem, node.start_mark, "put it in quotes to make it text")
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable) or key in seen:
-                problem = (
-                    f"the key {key!r} is not a plain value"
-                    if not isinstance(key, Hashable)
-                    else (f"the key {key!r} is stated twice")
-                )
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            if not isinstance(key, Hashable):
+                raise _flaw(f"the key {key!r} is not a plain value", key_node.start_mark)
+            if key in seen:
+                raise _flaw(f"the key {key!r} is stated twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _flaw(problem: str, mark: yaml.Mark, hint: str | None = None) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark, note=hint)
 
 
 def _convert(value: Any, hint: Any, key: str, path: Path | str | None) -> Any:
@@ -142,7 +199,10 @@ def _convert(value: Any, hint: Any, key: str, path: Path | str | None) -> Any:
             for name, item in value.items()
         }
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{key}: a number too large", path=path) from error
     if (
         isinstance(hint, type)
         and isinstance(value, hint)

@@ -1,16 +1,59 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and files that are looked at before they are read."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from roots_kg.errors import DataError
+from roots_kg.errors import DataError, RootsError
 
-__all__ = ["replacing"]
+__all__ = ["not_a_file", "read_small", "replacing"]
+
+
+def not_a_file(path: Path) -> str | None:
+    """Say what stands at `path` in place of a file that can be read to its end; None if such a file does.
+
+    A pipe would keep its reader waiting, and a device such as /dev/zero would never end.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "there is no such file"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "this link leads back to itself"
+        return f"cannot be read: {error.strerror}"
+    except ValueError:  # a NUL character, or half a surrogate pair
+        return "no file can have this name"
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISDIR(mode):
+        return "this is a folder, not a file"
+    return f"this is a {'pipe' if stat.S_ISFIFO(mode) else 'device'}, not a file"
+
+
+def read_small(path: Path, most: int, raising: type[RootsError]) -> bytes:
+    """Read a file of at most so many bytes.
+
+    Raises:
+        RootsError: of the class `raising`, if it is no file, cannot be read, or has more bytes than `most`.
+    """
+    problem = not_a_file(path)
+    if problem is not None:
+        raise raising(problem, path=path)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except OSError as error:
+        raise raising(f"cannot be read: {error.strerror}", path=path) from error
+    if len(content) > most:
+        raise raising(f"larger than {most:,} bytes, too large for a file of its kind", path=path)
+    return content
 
 
 @contextlib.contextmanager

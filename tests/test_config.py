@@ -1,7 +1,9 @@
 """Settings are read strictly: whatever is wrong is named, and nothing else than a ConfigError comes out."""
 
 import contextlib
+import os
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -9,7 +11,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roots_kg.config import MAX_YAML_BYTES, from_mapping, load_yaml, to_mapping
+from roots_kg.config import (
+    MAX_YAML_BYTES,
+    MAX_YAML_DEPTH,
+    MAX_YAML_VALUES,
+    from_mapping,
+    load_yaml,
+    to_mapping,
+)
 from roots_kg.errors import ConfigError
 
 
@@ -179,6 +188,82 @@ def test_a_file_that_is_no_settings_file_is_refused_with_the_reason(write, conte
 def test_yaml_that_makes_its_parser_stumble_is_refused_like_any_other(write, content):
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_yaml(write(content))
+
+
+TENFOLD = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (TENFOLD, 5, r"more than 50,000 values, .* \(settings are shorter"),
+        (f"x: 1\na: [{'x, ' * MAX_YAML_VALUES}]\n", 2, "more than 50,000 values"),
+        ("x: 1\na: &a [*a]\n", 2, r"the alias \*a stands in what it repeats \(write the value out\)"),
+        ("x: &a\n  b: *a\n", 2, r"the alias \*a stands in what it repeats"),
+        ("x: &a {<<: *a}\n", 1, r"the alias \*a stands in what it repeats"),
+        ("x: 1\na: " + "[" * 50_000, 2, r"nested more than 50 deep \(settings are flatter"),
+        ("- " * 50_000, 1, "nested more than 50 deep"),
+        ("x: 1\na: " + "9" * 100_000, 2, r"a number of 100,000 characters, .* \(put it in quotes"),
+        ("x: 1\na: 0x" + "f" * 5_000, 2, "a number of 5,002 characters"),
+        ("x: 1\na: 1" + ":59" * 50_000, 2, "a number of 150,001 characters"),
+        ("x: 1\na: !!int {=: '" + "9" * 5_000 + "'}", 2, "integer string conversion"),
+        ("x: 1\na: 2020-13-45\n", 2, "month must be in 1..12"),
+        ('x: 1\na: "\\ud800"\n', 2, "half a surrogate pair"),
+        (b"x: 1\na: \xff\n", 2, "not UTF-8 at byte 8"),
+    ],
+    ids=[
+        "aliases of aliases",
+        "many values",
+        "a list in itself",
+        "a mapping in itself",
+        "merged into itself",
+        "deep brackets",
+        "deep dashes",
+        "digits",
+        "hexadecimal digits",
+        "digits to the base of 60",
+        "a number in disguise",
+        "no such date",
+        "half a surrogate pair",
+        "not UTF-8",
+    ],
+)
+def test_what_no_settings_need_is_refused_with_its_line(write, content, line, reason):
+    path = write(content)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        load_yaml(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert len(str(caught.value)) < 300
+
+
+def test_aliases_and_nesting_within_the_limits_are_read(write):
+    nested = "[" * (MAX_YAML_DEPTH - 1) + "]" * (MAX_YAML_DEPTH - 1)
+    read = load_yaml(write(f"a: &a {{x: 1}}\nb: *a\nc: {nested}\n"))
+    assert read["b"] == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.mkdir(), "this is a folder, not a file"),
+        (lambda path: path.symlink_to(path), "this link leads back to itself"),
+        (lambda path: path.symlink_to("/dev/zero"), "this is a device, not a file"),
+        (os.mkfifo, "this is a pipe, not a file"),
+    ],
+    ids=["folder", "self-link", "endless device", "pipe"],
+)
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make, reason):
+    path = tmp_path / "settings.yaml"
+    make(path)
+    with pytest.raises(ConfigError, match=reason):
+        load_yaml(path)
+
+
+def test_a_whole_number_too_large_for_a_share_is_refused():
+    assert "share: a number too large" in error_of({"name": "x", "inner": {"share": 10**400}})
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
