@@ -2,7 +2,7 @@
 
 A bundle holds `config.json`, tensors in safetensors files, and text files. `config.json` records the
 format, its version, the kind of bundle, its settings, and the SHA-256 of every other file, so that a
-damaged or exchanged file is noticed. Nothing is pickled.
+damaged or exchanged file is noticed. Nothing is pickled, and nothing is read that is not listed there.
 """
 
 from __future__ import annotations
@@ -14,29 +14,35 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from roots_kg.config import from_mapping
 from roots_kg.errors import BundleError, ConfigError, RootsError, nearest
+from roots_kg.files import not_a_file, read_small
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Bundle", "atomic_folder", "is_bundle", "locked", "make_folder", "sha256"]
+__all__ = ["Bundle", "atomic_folder", "is_bundle", "locked", "make_folder", "sha256", "writing"]
 
 FORMAT, VERSION = "roots-kg", 1
+CONFIG, MAX_CONFIG_BYTES = "config.json", 1 << 26
 _KEYS = ("format", "version", "kind", "settings", "files")
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
-
+_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+_DEVICES |= {f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"}
+"""What Windows takes for a device, in any folder and with any ending."""
+_UNSAFE = {*map(chr, range(32)), *'<>:"|?*\x7f'}
 
 Settings = TypeVar("Settings")
 
@@ -48,10 +54,12 @@ class Bundle:
     Args:
         path: its folder.
         settings: what its writer put in `config.json` under "settings".
+        files: the names of its files, as `config.json` lists them.
     """
 
     path: Path
     settings: dict[str, Any]
+    files: frozenset[str] = frozenset()
 
     def read_settings(self, kind: type[Settings]) -> Settings:
         """Return the settings as a dataclass.
@@ -123,7 +131,7 @@ class Bundle:
             if not is_bundle(path, kind):
                 raise BundleError(f"this is not a saved {kind}", path=path)
             shutil.copytree(path, folder, dirs_exist_ok=True, copy_function=_link)
-            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            config = _read_config(path)
             for name, content in files.items():
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,20 +147,18 @@ class Bundle:
 
         Raises:
             BundleError: if it is missing, of another kind, from a newer version, has an unknown key in
-                its `config.json`, or if a file of it is missing or differs from what was written.
+                its `config.json`, if a file of it is missing or differs from what was written, or if there
+                is a file that was not written with it, a hidden one aside, or a link that leads elsewhere.
         """
-        config_path = path / "config.json"
-        if not config_path.is_file():
+        config_path = path / CONFIG
+        if not os.path.lexists(config_path):
             raise BundleError("this is not a saved bundle: it has no config.json", path=path)
-        try:
-            config = json.loads(config_path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise BundleError(f"damaged: {error}", path=config_path, hint="make the bundle again") from error
-        if not isinstance(config, dict) or config.get("format") != FORMAT:
+        config = _read_config(path)
+        if config.get("format") != FORMAT:
             raise BundleError(f"this config.json was not written by {FORMAT}", path=config_path)
-        if config.get("version") != VERSION:
+        if type(config.get("version")) is not int or config["version"] != VERSION:
             raise BundleError(
-                f"written in format version {config.get('version')!r}, this release reads {VERSION}",
+                f"written in format version {config.get('version')!r:.80}, this release reads {VERSION}",
                 path=config_path,
                 hint="upgrade roots-kg or make the bundle again",
             )
@@ -164,13 +170,15 @@ class Bundle:
         files, settings = config.get("files"), config.get("settings")
         if not isinstance(files, dict) or not isinstance(settings, dict):
             raise BundleError("'files' and 'settings' must be mappings", path=config_path)
+        _check_names(files, config_path)
+        _check_links(path)
         for name, digest in files.items():
             file = path / name
-            if "\0" in name or not file.resolve().is_relative_to(path.resolve()):
-                raise BundleError(f"the file {name!r} leaves the bundle", path=config_path)
-            if not os.path.isfile(file):
+            problem = not_a_file(file)
+            if problem is not None:
+                missing = "is missing" if problem == "there is no such file" else f"cannot be used: {problem}"
                 raise BundleError(
-                    "this file of the bundle is missing", path=file, hint="make the bundle again"
+                    f"this file of the bundle {missing}", path=file, hint="make the bundle again"
                 )
             if sha256(file) != digest:
                 raise BundleError(
@@ -178,31 +186,147 @@ class Bundle:
                     path=file,
                     hint="restore it from a copy or make the bundle again",
                 )
-        return cls(path, settings)
+        stranger = _stranger(path, hidden=False)
+        if stranger is not None:
+            raise BundleError(
+                "this file was not saved with the bundle: its config.json does not list it",
+                path=stranger,
+                hint="move it elsewhere",
+            )
+        return cls(path, settings, frozenset(files))
+
+    def file(self, name: str) -> Path:
+        """Return where the file `name` lies.
+
+        Raises:
+            BundleError: if `config.json` does not list it, so that nobody has checked it.
+        """
+        if name not in self.files:
+            raise BundleError(f"it does not list the file {name!r}, which is needed", path=self.path / CONFIG)
+        return self.path / name
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """Return the tensors of the safetensors file `name`."""
+        path = self.file(name)
         try:
-            tensors: dict[str, torch.Tensor] = load_file(self.path / name)
+            tensors: dict[str, torch.Tensor] = load_file(path)
             return tensors
         except (SafetensorError, OSError) as error:
-            raise BundleError(f"cannot be read as safetensors: {error}", path=self.path / name) from error
+            raise BundleError(f"cannot be read as safetensors: {error}", path=path) from error
+
+    def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the tensors of the safetensors file `name`, none of which is read."""
+        path = self.file(name)
+        try:
+            with safe_open(path, framework="pt") as stream:
+                return {key: tuple(stream.get_slice(key).get_shape()) for key in stream.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise BundleError(f"cannot be read as safetensors: {error}", path=path) from error
+
+    def require_shapes(self, name: str, expected: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse a safetensors file whose tensors are not of the shapes that the settings state.
+
+        Called before a module of these shapes is built: no memory is asked for that the file does not fill.
+
+        Args:
+            name: of the file.
+            expected: shapes by the names of tensors; there may be others.
+
+        Raises:
+            BundleError: if one of them is missing or has another shape.
+        """
+        found = self.shapes(name)
+        for key, shape in expected.items():
+            if key not in found:
+                raise BundleError(f"the tensor {key!r} is missing", path=self.path / name)
+            if found[key] != tuple(shape):
+                message = f"its tensors do not fit: {key} has shape {found[key]}, expected {tuple(shape)}"
+                raise BundleError(message, path=self.path / name, hint="make the bundle again")
 
     def text(self, name: str) -> str:
         """Return the content of the text file `name`."""
+        path = self.file(name)
         try:
-            return (self.path / name).read_bytes().decode("utf-8")
+            return path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"cannot be read: {error}", path=self.path / name) from error
+            raise BundleError(f"cannot be read: {error}", path=path) from error
 
 
 def is_bundle(path: Path, kind: str) -> bool:
     """Tell whether `path` looks like a saved bundle of this kind, without checking its content."""
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = _read_config(path)
+    except BundleError:
         return False
-    return isinstance(config, dict) and config.get("format") == FORMAT and config.get("kind") == kind
+    return config.get("format") == FORMAT and config.get("kind") == kind
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Read the `config.json` of a folder.
+
+    Raises:
+        BundleError: if it is no file of that folder, too large, or holds no JSON object.
+    """
+    path = folder / CONFIG
+    if path.is_symlink():
+        _check_link(path, folder)
+    content = read_small(path, MAX_CONFIG_BYTES, BundleError)
+    try:
+        config = json.loads(content.decode("utf-8"))
+        json.dumps(config, ensure_ascii=False).encode("utf-8")  # which half a surrogate pair cannot be
+    except (ValueError, RecursionError) as error:
+        reason = "half a surrogate pair" if isinstance(error, UnicodeEncodeError) else error
+        raise BundleError(f"damaged: {reason}", path=path, hint="make the bundle again") from error
+    if not isinstance(config, dict):
+        raise BundleError("damaged: expected a mapping", path=path, hint="make the bundle again")
+    return config
+
+
+def _check_names(names: Iterable[str], config: Path) -> None:
+    """Refuse names of files that lead out of a folder, or stand for no file on some system."""
+    seen: dict[str, str] = {}
+    for name in names:
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or "\\" in name or name[1:2] == ":":
+            raise BundleError(f"the file {name!r:.200} leaves the bundle", path=config)
+        for part in parts:
+            device = part.partition(".")[0].rstrip().upper() in _DEVICES
+            if device or not part.strip(". ") or part[-1] in ". " or set(part) & _UNSAFE:
+                message = f"{name!r:.200} is no name that a file has on every system"
+                raise BundleError(message, path=config)
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            message = f"{other!r:.200} and {name!r:.200} are one file on some systems"
+            raise BundleError(message, path=config)
+    if CONFIG in names:
+        raise BundleError(f"{CONFIG} cannot list itself", path=config)
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse links in a folder that lead out of it; none of them is followed."""
+    for path in _entries(folder):
+        if path.is_symlink():
+            _check_link(path, folder)
+
+
+def _check_link(path: Path, folder: Path) -> None:
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # the latter of one that leads back to itself, before Python 3.13
+        raise BundleError("this link leads back to itself", path=path) from None
+    if not inside:
+        raise BundleError(
+            f"the file {path.relative_to(folder).as_posix()!r} leaves the bundle: it is a link to elsewhere",
+            path=path,
+            hint="put a copy of the file in its place",
+        )
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Yield what lies in a folder at any depth, other than folders; links are not followed."""
+    for root, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        yield from (Path(root, name) for name in sorted([*links, *files]))
 
 
 def sha256(path: Path) -> str:
@@ -222,13 +346,17 @@ def atomic_folder(target: Path, *, kind: str) -> Iterator[Path]:
     replaced; anything else that stood there is not touched.
 
     Raises:
-        BundleError: if `target` exists and is not a bundle of this `kind` (nor an empty folder), or if
-            it cannot be written.
+        BundleError: if `target` exists and is not a bundle of this `kind` (nor an empty folder), if another
+            process or thread writes it, or if it cannot be written.
     """
+    with writing(target):
+        yield from _atomic_folder(target, kind)
+
+
+def _atomic_folder(target: Path, kind: str) -> Iterator[Path]:
     ensure_replaceable(target, kind=kind)
     target = target.resolve()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise BundleError(f"cannot be written: {error.strerror}", path=target) from error
@@ -269,13 +397,22 @@ def ensure_replaceable(target: Path, *, kind: str) -> None:
         raise BundleError(message, path=stranger, hint=hint)
 
 
-def _stranger(bundle: Path) -> Path | None:
-    """Return a file of the folder that none of its bundles lists, if there is one."""
+def _stranger(bundle: Path, *, hidden: bool = True) -> Path | None:
+    """Return a file or link in the folder that none of its bundles lists, if there is one.
+
+    Args:
+        bundle: the folder.
+        hidden: whether to look also at names that begin with a dot, such as the hub's and Git's own files.
+    """
     known = set()
-    for config in (bundle / "config.json", *bundle.glob("*/config.json")):
-        files = json.loads(config.read_text(encoding="utf-8")).get("files", {})
-        known |= {config, *(config.parent / name for name in files)}
-    return next((path for path in sorted(bundle.rglob("*")) if path.is_file() and path not in known), None)
+    for config in (bundle / CONFIG, *bundle.glob(f"*/{CONFIG}")):
+        files = _read_config(config.parent).get("files")
+        known |= {config, *(config.parent / name for name in files or ())}
+    for path in _entries(bundle):
+        seen = hidden or not any(part.startswith(".") for part in path.relative_to(bundle).parts)
+        if seen and path not in known:
+            return path
+    return None
 
 
 @contextlib.contextmanager
@@ -296,11 +433,85 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            hint = "wait until it is done, or name another folder"
-            raise BundleError("another process is writing here", path=folder, hint=hint) from error
+            raise _taken(folder) from error
         yield
     finally:
         os.close(descriptor)
+
+
+_held: dict[Path, int] = {}
+"""The bundles that this process writes, and the thread that does."""
+
+
+@contextlib.contextmanager
+def writing(bundle: Path) -> Iterator[None]:
+    """Keep other processes and threads from writing a bundle; the same thread may ask again.
+
+    The lock is one on a file beside the folder, since the folder itself is exchanged, and ends with the
+    process, however it ends. Where the system has no such locks, on Windows, processes are not kept apart.
+
+    Raises:
+        BundleError: if another writes it, or nothing can be written beside it.
+    """
+    bundle, me = bundle.resolve(), threading.get_ident()
+    if _held.get(bundle) == me:
+        yield
+        return
+    if _held.setdefault(bundle, me) != me:
+        raise _taken(bundle)
+    try:
+        make_folder(bundle.parent)
+        with _lock_file(bundle):
+            yield
+    finally:
+        del _held[bundle]
+
+
+@contextlib.contextmanager
+def _lock_file(bundle: Path) -> Iterator[None]:
+    if fcntl is None:
+        yield
+        return
+    path = bundle.parent / f".{bundle.name[:200]}.lock"
+    try:
+        descriptor = _open_locked(path)
+    except BlockingIOError as error:
+        raise _taken(bundle) from error
+    except OSError as error:
+        raise BundleError(f"cannot be written: {error.strerror}", path=bundle) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _open_locked(path: Path) -> int:
+    """Return the descriptor of a file that this process alone has locked.
+
+    Raises:
+        BlockingIOError: if another has.
+        OSError: if the file cannot be opened.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
+                return descriptor
+        except (
+            FileNotFoundError
+        ):  # whoever held the lock has removed the file, and another may make a new one
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _taken(folder: Path) -> BundleError:
+    hint = "wait until it is done, or name another folder"
+    return BundleError("another process is writing here", path=folder, hint=hint)
 
 
 def make_folder(folder: Path) -> None:

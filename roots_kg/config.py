@@ -80,7 +80,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(content.decode("utf-8"), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        found = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"not UTF-8 at byte {error.start}", path=path, line=found) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None

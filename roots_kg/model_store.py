@@ -133,26 +133,44 @@ class SavedModel:
     def heads(self, size: int, knowledge: Knowledge | None) -> Iterator[Head]:
         """Yield the heads, for texts of size d and with a graph or without."""
         for number, adapted in enumerate(self.settings.heads):
-            task = Task(**vars(adapted.task))
-            try:
-                head: Head = get_head(task.head)(task, size, knowledge, adapted.settings)
-                known = head.settings()
-            except (ValueError, TypeError, AttributeError) as error:
-                message = f"the settings of the head {task.head!r} are damaged: {error}"
-                raise BundleError(message, path=self._config) from error
+            kind, file = get_head(adapted.task.head), _head_file(number)
+            if kind.__module__.startswith("roots_kg."):  # others may need real tensors to be made
+                with torch.device("meta"):
+                    planned = self._head(kind, adapted, size, knowledge)
+                shapes = {key: tuple(tensor.shape) for key, tensor in planned.state_dict().items()}
+                self._bundle.require_shapes(file, shapes)
+            head = self._head(kind, adapted, size, knowledge)
+            known = head.settings()
             for key in adapted.settings:
                 if key not in known:
                     message = f"unknown key {key!r} in the settings of the head"
                     raise BundleError(message, path=self._config, hint=nearest(key, known))
             with self.fitting():
-                state = self._bundle.tensors(_head_file(number))
+                state = self._bundle.tensors(file)
                 head.module = FeatureModule.of_state(state, "module.")
                 head.load_state_dict(state)
             yield head.eval()
 
+    def _head(self, kind: type[Head], adapted: AdaptedHead, size: int, knowledge: Knowledge | None) -> Head:
+        """Return a head as its settings state it, without what it has learned."""
+        task = Task(**vars(adapted.task))
+        try:
+            return kind(task, size, knowledge, adapted.settings)
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            KeyError,
+            RuntimeError,
+            MemoryError,
+            OverflowError,
+        ) as error:
+            message = f"the settings of the head {task.head!r} are damaged: {' '.join(str(error).split())}"
+            raise BundleError(message, path=self._config) from error
+
     def card(self) -> ModelCard:
         """Return what is known of it; nothing where it was saved before there were cards."""
-        if not (self.path / CARD).is_file():
+        if CARD not in self._bundle.files:
             return ModelCard()
         try:
             return ModelCard.from_json(self._bundle.text(CARD), self.path / CARD)

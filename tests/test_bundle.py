@@ -1,6 +1,8 @@
 """A bundle is written whole or not at all, and what is read is byte for byte what was written."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,14 +85,31 @@ def test_a_folder_without_a_config_is_no_bundle(tmp_path):
         ({"setings": {}}, "unknown key 'setings' (did you mean 'settings'?)"),
         ({"version": 2}, "written in format version 2, this release reads 1 (upgrade roots-kg"),
         ({"version": None}, "written in format version None"),
+        ({"version": True}, "written in format version True"),
+        ({"version": "9" * 10_000}, "written in format version '9999"),
         ({"kind": "model"}, "this is a 'model' bundle, expected 'graph'"),
         ({"format": "other"}, "was not written by roots-kg"),
         ({"files": ["a"]}, "'files' and 'settings' must be mappings"),
         ({"settings": None}, "'files' and 'settings' must be mappings"),
         ({"files": {"../secret": "0" * 64}}, "the file '../secret' leaves the bundle"),
         ({"files": {"/etc/passwd": "0" * 64}}, "the file '/etc/passwd' leaves the bundle"),
-        ({"files": {"a\0b": "0" * 64}}, "config.json"),
-        ({"files": {"x" * 300: "0" * 64}}, "missing"),
+        ({"files": {"a\0b": "0" * 64}}, r"'a\x00b' is no name that a file has on every system"),
+        ({"files": {"a/../../secret": "0" * 64}}, "the file 'a/../../secret' leaves the bundle"),
+        ({"files": {"..\\secret": "0" * 64}}, r"the file '..\\secret' leaves the bundle"),
+        ({"files": {"C:secret": "0" * 64}}, "the file 'C:secret' leaves the bundle"),
+        ({"files": {"CON": "0" * 64}}, "'CON' is no name that a file has on every system"),
+        ({"files": {"a/nul.txt": "0" * 64}}, "'a/nul.txt' is no name"),
+        ({"files": {"Lpt1 .md": "0" * 64}}, "'Lpt1 .md' is no name"),
+        ({"files": {"": "0" * 64}}, "'' is no name"),
+        ({"files": {"a//b": "0" * 64}}, "'a//b' is no name"),
+        ({"files": {"./a": "0" * 64}}, "'./a' is no name"),
+        ({"files": {"README.md.": "0" * 64}}, "'README.md.' is no name"),
+        ({"files": {"a:stream": "0" * 64}}, "'a:stream' leaves the bundle"),
+        ({"files": {"\ud800": "0" * 64}}, "damaged: half a surrogate pair"),
+        ({"files": {"README.md": "", "readme.MD": ""}}, "'README.md' and 'readme.MD' are one file on some"),
+        ({"files": {"config.json": "0" * 64}}, "config.json cannot list itself"),
+        ({"settings": {"name": "\udfff"}}, "damaged: half a surrogate pair"),
+        ({"files": {"x" * 300: "0" * 64}}, "cannot be used: cannot be read: File name too long"),
     ],
 )
 def test_a_config_that_was_tampered_with_is_refused_with_the_reason(bundle, changes, reason):
@@ -104,6 +123,79 @@ def test_a_link_that_leads_out_of_the_bundle_is_not_followed(bundle):
     (bundle / "README.md").unlink()
     (bundle / "README.md").symlink_to(bundle.parent / "secret")
     assert "the file 'README.md' leaves the bundle" in refusal(bundle)
+
+
+def swap(path, make):
+    """Put something else in place of a file."""
+    path.unlink()
+    make(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "this is a pipe, not a file"),
+        (lambda path: path.symlink_to(path), "this link leads back to itself"),
+        (lambda path: path.symlink_to("/dev/zero"), "leaves the bundle: it is a link to elsewhere"),
+        (lambda path: path.symlink_to(path.parents[1] / "secret"), "leaves the bundle"),
+        (Path.mkdir, "this is a folder, not a file"),
+    ],
+    ids=["pipe", "self-link", "endless device", "link to elsewhere", "folder"],
+)
+@pytest.mark.parametrize("name", ["config.json", "README.md"])
+def test_what_stands_in_place_of_a_file_is_refused_and_not_read(bundle, name, make, reason):
+    (bundle.parent / "secret").write_text("secret")
+    swap(bundle / name, make)
+    assert reason in refusal(bundle)
+    assert is_bundle(bundle, "graph") == (name != "config.json")
+
+
+def test_a_config_beyond_all_measure_is_refused_unread(bundle):
+    with (bundle / "config.json").open("r+b") as file:
+        file.truncate(1 << 40)  # which takes no space
+    assert "too large" in refusal(bundle)
+    assert not is_bundle(bundle, "graph")
+
+
+@pytest.mark.parametrize("name", ["evil.safetensors", "training/evil.csv"])
+def test_a_file_that_the_config_does_not_list_is_refused(bundle, name):
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_bytes(b"")
+    assert refusal(bundle).startswith(f"{bundle / name}: this file was not saved with the bundle")
+
+
+def test_a_link_to_a_folder_is_refused_in_a_bundle(bundle):
+    (bundle.parent / "elsewhere").mkdir()
+    (bundle / "knowledge").symlink_to(bundle.parent / "elsewhere")
+    assert "the file 'knowledge' leaves the bundle" in refusal(bundle)
+    swap(bundle / "knowledge", lambda path: path.symlink_to(bundle))
+    assert "this file was not saved with the bundle" in refusal(bundle)
+
+
+def test_hidden_files_of_git_and_the_hub_are_let_be(bundle):
+    (bundle / ".gitattributes").write_text("*.safetensors filter=lfs\n")
+    (bundle / ".cache" / "huggingface").mkdir(parents=True)
+    (bundle / ".cache" / "huggingface" / "README.md.metadata").write_text("")
+    assert Bundle.read(bundle, "graph").files == frozenset(FILES)
+
+
+def test_only_files_that_were_checked_can_be_read(bundle):
+    read = Bundle.read(bundle, "graph")
+    (bundle / "later.json").write_text("{}")
+    for get in (read.text, read.tensors, read.shapes, read.file):
+        with pytest.raises(BundleError, match=r"it does not list the file 'later\.json'"):
+            get("later.json")
+
+
+def test_shapes_are_known_before_tensors_are_read(bundle):
+    read = Bundle.read(bundle, "graph")
+    assert read.shapes("numbers.safetensors") == {"a": (2, 3), "b": (3,)}
+    read.require_shapes("numbers.safetensors", {"a": (2, 3)})
+    with pytest.raises(BundleError, match=r"a has shape \(2, 3\), expected \(2, 1000000000000\)"):
+        read.require_shapes("numbers.safetensors", {"a": (2, 10**12)})
+    with pytest.raises(BundleError, match="the tensor 'c' is missing"):
+        read.require_shapes("numbers.safetensors", {"c": ()})
 
 
 @pytest.mark.parametrize(
@@ -151,6 +243,7 @@ def test_a_bundle_beside_which_a_person_left_a_file_is_not_replaced(bundle):
     with pytest.raises(BundleError, match=r"my-notes\.txt"):
         save(bundle, value=2.0)
     assert (bundle / "my-notes.txt").read_text() == "not to be lost"
+    (bundle / "my-notes.txt").unlink()
     assert Bundle.read(bundle, "graph").tensors("numbers.safetensors")["a"][0, 0] != 2
 
 

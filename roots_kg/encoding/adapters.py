@@ -33,6 +33,10 @@ class AdapterShape:
     rank: int
     embedding_rank: int
 
+    def __post_init__(self) -> None:
+        if min(self.rank, self.embedding_rank) < 0:
+            raise ValueError("the ranks of an adapter must be at least 0")
+
 
 class LowRankAdapter(nn.Module):
     """Differences to all weights of a module.

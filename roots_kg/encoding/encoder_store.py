@@ -6,12 +6,11 @@ every file has its SHA-256 in `config.json`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from roots_kg.bundle import Bundle, atomic_folder, checked
 from roots_kg.config import from_mapping, to_mapping
@@ -102,31 +101,27 @@ def load_encoder(path: Path) -> TextEncoder:
                 shape = settings.trunk.hidden_size, settings.trunk.vocab_size
                 head = LanguageModelHead(*shape, **to_mapping(settings.head))
             hybrid = HybridEncoder(trunk, adapter)
-        tokenizer = Tokenizer(path / TOKENIZER, settings.max_length)
+        tokenizer = Tokenizer(bundle.file(TOKENIZER), settings.max_length)
         check_vocabulary(tokenizer, trunk, path / TOKENIZER)
     except ConfigError as error:
         raise checked(bundle, error) from error
     except WeightsError as error:
         raise BundleError(error.message, path=error.path, hint=error.hint) from error
-    _fill(hybrid, bundle.tensors(ENCODER), path / ENCODER)
+    _fill(hybrid, bundle, ENCODER)
     if head is not None:
-        _fill(head, bundle.tensors(HEAD), path / HEAD)
+        _fill(head, bundle, HEAD)
     return TextEncoder(hybrid, tokenizer, head, settings.reading).requires_grad_(False).eval()
 
 
-def _fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _fill(module: nn.Module, bundle: Bundle, name: str) -> None:
     """Give a module without memory of its own the tensors of a file."""
     expected = module.state_dict()
-    for name, tensor in expected.items():
-        if name not in tensors:
-            raise BundleError(f"the tensor {name!r} is missing", path=path)
-        if tensors[name].shape != tensor.shape:
-            shapes = f"{tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
-            raise BundleError(f"{name} has shape {shapes}", path=path)
-    for name in tensors:
-        if name not in expected:
-            raise BundleError(f"the tensor {name!r} is unknown", path=path)
-    module.load_state_dict(dict(tensors), assign=True)
+    bundle.require_shapes(name, {key: tuple(tensor.shape) for key, tensor in expected.items()})
+    tensors = bundle.tensors(name)
+    for key in tensors:
+        if key not in expected:
+            raise BundleError(f"the tensor {key!r} is unknown", path=bundle.path / name)
+    module.load_state_dict(tensors, assign=True)
 
 
 def _head_settings(head: LanguageModelHead) -> _HeadSettings:

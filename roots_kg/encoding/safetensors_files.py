@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from roots_kg.errors import WeightsError
+from roots_kg.files import not_a_file, read_small
 
 __all__ = ["WEIGHTS", "read_json", "read_tensors", "weights_file"]
 
+MAX_JSON_BYTES = 1 << 26
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")  # what torch.save writes now, and what it wrote before 2020
@@ -72,11 +74,11 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: if it is missing or holds something else.
     """
-    if not path.is_file():
+    if not path.exists():
         raise WeightsError(f"this folder has no {path.name}", path=path.parent)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(read_small(path, MAX_JSON_BYTES, WeightsError).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"cannot be read as JSON: {error}", path=path) from error
     if not isinstance(content, dict):
         raise WeightsError("expected a mapping", path=path)
@@ -84,6 +86,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    problem = not_a_file(path)
+    if problem is not None:
+        raise WeightsError(f"cannot be read: {problem}", path=path)
     try:
         tensors: dict[str, Tensor] = load_file(path)
         return tensors

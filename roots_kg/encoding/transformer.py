@@ -23,6 +23,8 @@ from roots_kg.encoding.initial_weights import draw_normal
 __all__ = ["Transformer", "TransformerConfig"]
 
 ROTARY_BASE = 10_000.0
+MOST_LAYERS, LARGEST = 1_000, 1 << 24
+"""No trunk has more blocks, and none of its other sizes is above the latter."""
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
@@ -70,6 +72,17 @@ class TransformerConfig:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.max_positions < 1 or self.token_types < 0:
             raise ValueError("max_positions must be at least 1 and token_types at least 0")
+        sizes = (
+            "vocab_size",
+            "hidden_size",
+            "num_heads",
+            "intermediate_size",
+            "max_positions",
+            "token_types",
+        )
+        for name, most in (("num_layers", MOST_LAYERS), *((name, LARGEST) for name in sizes)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most:,}, found {getattr(self, name):,}")
         if self.hidden_size % self.num_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"

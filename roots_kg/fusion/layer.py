@@ -18,6 +18,8 @@ from roots_kg.graph.retrieval import Subgraph
 
 __all__ = ["Fused", "FusionConfig", "FusionLayer"]
 
+MOST_STEPS = 100
+
 
 @dataclass(frozen=True)
 class FusionConfig:
@@ -36,8 +38,8 @@ class FusionConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ValueError(f"steps must be at least 0, found {self.steps}")
+        if not 0 <= self.steps <= MOST_STEPS:
+            raise ValueError(f"steps must be from 0 to {MOST_STEPS}, found {self.steps}")
         if not 0 <= self.relevance <= 100:
             raise ValueError(f"relevance must be from 0 to 100, found {self.relevance}")
 

@@ -97,6 +97,11 @@ def load_fusion(path: Path) -> FusionBundle:
     """
     bundle = Bundle.read(path, KIND)
     settings = bundle.read_settings(_Settings)
+    wide, narrow = settings.hidden_size, settings.dimension
+    mixing = {f"propagation.{step}.mixing": () for step in range(settings.fusion.steps)}
+    bundle.require_shapes(
+        WEIGHTS, {"name_map.weight": (wide, wide), "entity_map.weight": (wide, narrow), **mixing}
+    )
     with bundle.fitting():
         layer = FusionLayer(settings.hidden_size, settings.dimension, settings.fusion)
         layer.load_state_dict(bundle.tensors(WEIGHTS))

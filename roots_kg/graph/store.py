@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from roots_kg.graph.values import Value
 __all__ = ["GraphBundle"]
 
 KIND = "graph"
+VECTORS = "transe.safetensors"
 
+_HALF_A_PAIR = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 _WAY_OUT = "adapt again with this graph, or use it as it is with `--project-knowledge`"
 
 
@@ -110,7 +113,7 @@ class GraphBundle:
             to_mapping(settings),
             tensors={
                 "triples.safetensors": {name: torch.from_numpy(values) for name, values in ids.items()},
-                "transe.safetensors": self.transe.state_dict(),
+                VECTORS: self.transe.state_dict(),
             },
             texts={
                 "vocabulary.json": _json(
@@ -132,9 +135,9 @@ class GraphBundle:
         bundle = Bundle.read(path, KIND)
         settings = bundle.read_settings(_Settings)
         try:
-            vocabulary = json.loads(bundle.text("vocabulary.json"))
-            aliases = {key: tuple(names) for key, names in json.loads(bundle.text("aliases.json")).items()}
-            stated = json.loads(bundle.text("values.json")) if settings.values else {}
+            vocabulary = _from_json(bundle.text("vocabulary.json"))
+            aliases = {key: tuple(names) for key, names in _from_json(bundle.text("aliases.json")).items()}
+            stated = _from_json(bundle.text("values.json")) if settings.values else {}
             values = {key: tuple(map(_value, rows)) for key, rows in stated.items()}
             ids = {name: ids.numpy() for name, ids in bundle.tensors("triples.safetensors").items()}
             graph = KnowledgeGraph(
@@ -146,8 +149,13 @@ class GraphBundle:
                 cards=settings.cards,
                 **{name: ids[name] for name in ("head_id", "relation_id", "tail_id", "source_id")},
             )
-            vectors = bundle.tensors("transe.safetensors")
             config = settings.transe
+            relations = graph.num_relations, config.dimension
+            expected = {"entity.weight": (graph.num_entities, config.dimension), "relation.weight": relations}
+            if config.reciprocal:
+                expected["inverse.weight"] = relations
+            bundle.require_shapes(VECTORS, expected)
+            vectors = bundle.tensors(VECTORS)
             transe = TransE(
                 graph.num_entities,
                 graph.num_relations,
@@ -185,6 +193,14 @@ def _value(row: Any) -> Value:
 
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, indent=0) + "\n"
+
+
+def _from_json(text: str) -> Any:
+    """Read JSON; half a surrogate pair in it, which can stand there only by its number, is a ValueError."""
+    data = json.loads(text)
+    if _HALF_A_PAIR.search(text):  # perhaps, if it is not a backslash before a word
+        json.dumps(data, ensure_ascii=False).encode()
+    return data
 
 
 def _readme(settings: _Settings) -> str:

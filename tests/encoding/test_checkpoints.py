@@ -387,9 +387,16 @@ def test_what_the_settings_leave_out_is_as_in_the_first_models_of_the_family(
     assert load_checkpoint(folder).trunk.config.layer_norm_eps == expected
 
 
-def test_more_layers_than_tensors_are_refused_before_they_are_made(copy):
-    with pytest.raises(WeightsError, match=r"there are to be 16000000 layers, and there are \d+ tensors"):
-        load_checkpoint(copy("bert", settings={"num_hidden_layers": 16_000_000}))
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        (1_000, r"there are to be 1000 layers, and there are \d+ tensors"),
+        (16_000_000, "num_layers must be at most 1,000, found 16,000,000"),
+    ],
+)
+def test_more_layers_than_tensors_are_refused_before_they_are_made(copy, layers, reason):
+    with pytest.raises(WeightsError, match=reason):
+        load_checkpoint(copy("bert", settings={"num_hidden_layers": layers}))
 
 
 VALUES = st.one_of(

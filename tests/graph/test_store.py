@@ -178,9 +178,9 @@ def path(tmp_path):
 def test_a_file_of_another_bundle_is_refused_even_with_its_hash(path, tmp_path, name):
     bundle_of(KnowledgeGraph.from_triples([("a", "r", "b"), ("b", "r", "a")])).save(tmp_path / "other")
     exchange(path, name, (tmp_path / "other" / name).read_bytes())
-    with pytest.raises(BundleError, match="make it again") as caught:
+    with pytest.raises(BundleError, match=r"make (it|the bundle) again") as caught:
         GraphBundle.load(path)
-    assert caught.value.path == path
+    assert caught.value.path in (path, path / "transe.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_file_that_makes_no_sense_is_refused_even_with_its_hash(path, name, co
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"transe": {"dimension": 4}}, "do not fit together"),
+        ({"transe": {"dimension": 4}}, r"its tensors do not fit: entity.weight has shape \(4, 3\)"),
         ({"transe": {"reciprocal": False, "dimension": 3}}, "do not fit together"),
         ({"transe": {"dimensions": 3}}, "did you mean 'dimension'"),
         ({"transe": {"dimension": 0}}, "dimension must be above 0"),

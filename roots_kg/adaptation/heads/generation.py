@@ -32,6 +32,7 @@ from roots_kg.threads import one_thread
 __all__ = ["GenerationHead", "Wanted"]
 
 BEAMS, RANKED = 5, 5
+MOST_TOKENS, MOST_BEAMS = 1_000_000, 100
 HELD_OUT = 0.2
 """The share of the support set that tells when adapting should stop."""
 
@@ -85,6 +86,9 @@ class GenerationHead(Head):
         self.layout = from_mapping(PairLayout, settings.get("layout", to_mapping(LAYOUTS[-1])))
         self.longest, self.beams = int(settings.get("longest", 64)), int(settings.get("beams", BEAMS))
         self.orders = int(settings.get("orders", 1))
+        for name, most in (("longest", MOST_TOKENS), ("beams", MOST_BEAMS), ("orders", MOST_BEAMS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from 1 to {most:,}, found {getattr(self, name):,}")
         self.adapter: LowRankAdapter | None = None
         self._trunk_shape: dict[str, Any] | None = settings.get("trunk")
         if self._trunk_shape is not None:

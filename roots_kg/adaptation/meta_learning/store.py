@@ -158,6 +158,16 @@ def load_meta(path: Path) -> MetaBundle:
     """
     bundle = Bundle.read(path, KIND)
     settings = bundle.read_settings(_Settings)
+    bank, hidden, size = settings.learner.bank, settings.learner.hidden, settings.size
+    bundle.require_shapes(
+        WEIGHTS,
+        {
+            "network.vectors.weight": (hidden, 3 * size),
+            "bank.scale": (bank.film, size),
+            "bank.up": (bank.low_rank, size, bank.rank),
+            "class_knowledge": (settings.knowledge_size,),
+        },
+    )
     with bundle.fitting():
         learner = MetaLearner(settings.size, settings.knowledge_size, settings.learner)
         learner.load_state_dict(bundle.tensors(WEIGHTS))

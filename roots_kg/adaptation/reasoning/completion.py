@@ -71,20 +71,23 @@ class Completion(nn.Module):
         self._relations = list(graph.relations if relations is None else relations)
         self._numbers = direction_numbers(graph.relations, self._relations)
         self.register_buffer("weight", torch.tensor(START).repeat(2 * len(self._relations), 1))
-        named, (owner, end) = np.zeros(rows[1], dtype=np.int64), np.zeros((2, rows[0]), dtype=np.int64)
-        direction = np.zeros(rows[0], dtype=np.int64)
-        feature = np.zeros((rows[0], CLUE_FEATURES), dtype=np.float32)
-        if clues is not None:
-            entity, direction = np.divmod(clues.key, 2 * graph.num_relations)
+        if clues is None:
+            named = torch.zeros(rows[1], dtype=torch.int64)
+            owner, end, direction = torch.zeros(3, rows[0], dtype=torch.int32).unbind()
+            feature = torch.zeros(rows[0], CLUE_FEATURES, dtype=torch.half)
+        else:
+            entity, directions = np.divmod(clues.key, 2 * graph.num_relations)
             ids, places = np.unique(np.concatenate([entity, clues.end]), return_inverse=True)
-            owner, end = places.reshape(2, -1)
-            named = np.array([_hash(graph.entities[index]) for index in ids.tolist()], dtype=np.int64)
-            feature = clues.feature
-        self.register_buffer("clue_entities", torch.from_numpy(named))
-        self.register_buffer("clue_owner", torch.from_numpy(owner.astype(np.int32)))
-        self.register_buffer("clue_end", torch.from_numpy(end.astype(np.int32)))
-        self.register_buffer("clue_direction", torch.from_numpy(direction.astype(np.int32)))
-        self.register_buffer("clue_feature", torch.from_numpy(feature).half())
+            hashes = [_hash(graph.entities[index]) for index in ids.tolist()]
+            named = torch.tensor(hashes, dtype=torch.int64)
+            owner, end = torch.from_numpy(places.reshape(2, -1).astype(np.int32)).unbind()
+            direction = torch.from_numpy(directions.astype(np.int32))
+            feature = torch.from_numpy(clues.feature).half()
+        self.register_buffer("clue_entities", named)
+        self.register_buffer("clue_owner", owner)
+        self.register_buffer("clue_end", end)
+        self.register_buffer("clue_direction", direction)
+        self.register_buffer("clue_feature", feature)
         self._clues = clues
         self._ends: dict[int, tuple[Ids, Ids]] = {}
         self._candidates: dict[int, _Candidates] = {}

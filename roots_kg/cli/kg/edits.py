@@ -103,10 +103,13 @@ def save(edited: GraphBundle, folder: Path, before: bytes) -> None:
     Raises:
         BundleError: if it has another state by now, or cannot be written; nothing is lost then.
     """
-    if state(folder) != before:
-        message = "another command has changed this graph in the meantime"
-        raise BundleError(message, path=folder, hint="run this one again")
-    edited.save(folder)
+    from roots_kg.bundle import writing
+
+    with writing(folder):
+        if state(folder) != before:
+            message = "another command has changed this graph in the meantime"
+            raise BundleError(message, path=folder, hint="run this one again")
+        edited.save(folder)
 
 
 def show(sign: str, graph: KnowledgeGraph, triples: Ids) -> None:
