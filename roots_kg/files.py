@@ -12,7 +12,9 @@ from pathlib import Path
 
 from roots_kg.errors import DataError, RootsError
 
-__all__ = ["not_a_file", "read_small", "replacing"]
+__all__ = ["not_a_file", "read_small", "replacing", "reserve"]
+
+_ZEROS = bytes(1 << 20)
 
 
 def not_a_file(path: Path) -> str | None:
@@ -54,6 +56,29 @@ def read_small(path: Path, most: int, raising: type[RootsError]) -> bytes:
     if len(content) > most:
         raise raising(f"larger than {most:,} bytes, too large for a file of its kind", path=path)
     return content
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make a file of zeros that has all its space on the disk.
+
+    Memory that is mapped from a file without its space kills the process when the disk turns out to be full.
+
+    Raises:
+        DataError: if there is no space for it, or it cannot be written; nothing is left then.
+    """
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                if size:
+                    os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                for start in range(0, size, len(_ZEROS)):
+                    file.write(_ZEROS[: size - start])
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        reason = error.strerror or error
+        message = f"{size:,} bytes cannot be written: {reason}"
+        raise DataError(message, path=path, hint="free some space, or name another place") from error
 
 
 @contextlib.contextmanager

@@ -1,19 +1,27 @@
 """Saved files that were made to harm: what they ask for is refused before it costs memory, time or trust."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from safetensors.torch import load_file, save_file
 
 from roots_kg.adaptation.meta_learning.store import MetaBundle, load_meta
+from roots_kg.adaptation.task import Task, read_records
 from roots_kg.bundle import sha256
 from roots_kg.encoding.encoder_store import load_encoder, save_encoder
-from roots_kg.errors import BundleError, RootsError, UsageError
+from roots_kg.encoding.safetensors_files import read_json, read_tensors
+from roots_kg.encoding.text_files import read_documents
+from roots_kg.encoding.tokenization import Tokenizer
+from roots_kg.errors import BundleError, DataError, RootsError, TaskError, UsageError, WeightsError
 from roots_kg.fusion.layer import FusionConfig, FusionLayer
 from roots_kg.fusion.store import FusionBundle, load_fusion
 from roots_kg.graph.retrieval import RetrievalConfig
 from roots_kg.graph.store import GraphBundle
+from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.model import RootsModel
 
 HUGE = 10**12
@@ -54,8 +62,6 @@ def originals(tmp_path_factory, small_encoder, bundle, encoder, routing, two_hea
 
 @pytest.fixture(scope="module")
 def two_heads(encoder, bundle, routing_folder, questions_folder):
-    from roots_kg.adaptation.task import Task
-
     model = RootsModel(encoder, graph=bundle)
     model.adapt(Task.load(routing_folder))
     model.adapt(Task.load(questions_folder))
@@ -218,3 +224,43 @@ def test_numbers_of_entities_that_there_are_not_are_refused(copy):
         exchange(folder, "triples.safetensors", content)
         with pytest.raises(BundleError):
             GraphBundle.load(folder)
+
+
+ODD = {
+    "pipe": (lambda path: os.mkfifo(path), "this is a pipe, not a file"),
+    "endless device": (lambda path: path.symlink_to("/dev/zero"), "this is a device, not a file"),
+    "folder": (lambda path: path.mkdir(), "this is a folder, not a file"),
+    "self-link": (lambda path: path.symlink_to(path), "this link leads back to itself"),
+}
+READERS = {
+    "examples": (read_records, TaskError),
+    "text": (lambda path: list(read_documents([path])), DataError),
+    "triples": (KnowledgeGraph.from_file, DataError),
+    "compressed triples": (lambda path: KnowledgeGraph.from_file(path.rename(f"{path}.tsv.gz")), DataError),
+    "tokenizer": (Tokenizer, WeightsError),
+    "shard": (lambda path: read_tensors(path.rename(path.with_suffix(".safetensors"))), WeightsError),
+    "settings": (read_json, WeightsError),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_no_file_is_refused_by_every_reader_of_data_and_not_waited_for(tmp_path, reader, odd):
+    (make, reason), (read, error) = ODD[odd], READERS[reader]
+    if odd == "self-link" and reader in ("compressed triples", "shard", "settings"):
+        pytest.skip("renamed or looked for, it is a link to nothing")
+    path = tmp_path / "data.tsv"
+    make(path)
+    with pytest.raises(error, match=reason):
+        read(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pipes")
+def test_a_task_whose_examples_are_a_pipe_is_refused_on_the_command_line(tmp_path, write_task):
+    folder = write_task(tmp_path / "task", {"head": "classification"}, None)
+    os.mkfifo(folder / "train.jsonl")
+    command = [sys.executable, "-m", "roots_kg", "adapt", folder, "--no-knowledge", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "train.jsonl: this is a pipe, not a file" in done.stderr

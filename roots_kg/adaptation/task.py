@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from roots_kg.config import from_mapping, load_yaml
 from roots_kg.errors import TaskError
+from roots_kg.files import not_a_file
 from roots_kg.workspace import inside
 
 __all__ = ["Record", "Task", "each_record", "read_records", "scan_records"]
@@ -181,14 +182,15 @@ def scan_records(path: Path) -> Iterator[Record | TaskError]:
     """Read a JSONL file line by line; what cannot be read is an error in the place of its record.
 
     Raises:
-        TaskError: if the file cannot be opened.
+        TaskError: if it is no file, such as a pipe or a device, or cannot be opened.
     """
+    problem = not_a_file(path)
+    if problem is not None:
+        raise TaskError(problem, path=path)
     try:
         stream = path.open("rb")
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = "there is no such file" if missing else f"cannot be read: {error.strerror}"
-        raise TaskError(reason, path=path) from error
+        raise TaskError(f"cannot be read: {error.strerror}", path=path) from error
     with stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from roots_kg.errors import DataError, UsageError
+from roots_kg.errors import BundleError, DataError, UsageError
+from roots_kg.files import read_small
 from roots_kg.registry import get_head, head_entries, load_task_code
 from roots_kg.trust import CodeFile, TrustStore
 from roots_kg.workspace import Workspace
@@ -129,9 +130,12 @@ def _trusted_code_for(name: str, model: Path) -> CodeFile:
 
 def _heads_named_in(model: Path) -> list[str]:
     """Return the heads that a saved model names; none where it cannot be read, which loading it will tell."""
+    from roots_kg.bundle import CONFIG, MAX_CONFIG_BYTES
+
     try:
-        heads = json.loads((model / "config.json").read_text(encoding="utf-8"))["settings"]["heads"]
+        content = read_small(model / CONFIG, MAX_CONFIG_BYTES, BundleError)
+        heads = json.loads(content.decode("utf-8"))["settings"]["heads"]
         names = [head["task"]["head"] for head in heads]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (BundleError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [name for name in dict.fromkeys(names) if isinstance(name, str)]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from roots_kg.errors import DataError
+from roots_kg.files import not_a_file
 
 __all__ = ["Documents", "Piece", "Position", "read_documents"]
 
@@ -78,14 +79,14 @@ def read_documents(
         The pieces, from files that are opened one after another.
 
     Raises:
-        DataError: at once if a file is missing or a folder; while reading if it is damaged, no text, or now
-            shorter than `start` says, or if there is no text in any of them.
+        DataError: at once if one is missing or no file, such as a folder, a pipe or a device; while reading
+            if it is damaged, no text, or now shorter than `start` says, or if there is no text in any.
     """
     for path in paths:
-        if path.is_dir():
-            raise DataError("this is a folder, not a file", path=path, hint="name the files in it")
-        if not path.exists():
-            raise DataError("there is no such file", path=path)
+        problem = not_a_file(path)
+        if problem is not None:
+            hint = "name the files in it" if path.is_dir() else None
+            raise DataError(problem, path=path, hint=hint)
     return _read(paths, documents, start)
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roots_kg.errors import UsageError, WeightsError
+from roots_kg.files import not_a_file
 
 __all__ = ["TokenBatch", "TokenRow", "Tokenizer"]
 
@@ -66,6 +67,9 @@ class Tokenizer:
     """
 
     def __init__(self, path: Path, max_length: int = 256) -> None:
+        problem = not_a_file(path)
+        if problem is not None:
+            raise WeightsError(f"cannot be read as a tokenizer: {problem}", path=path)
         try:
             self.content = path.read_bytes()
             self._tokenizer = tokenizers.Tokenizer.from_buffer(self.content)

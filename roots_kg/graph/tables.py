@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from roots_kg.errors import DataError
+from roots_kg.files import reserve
+
 __all__ = [
     "MakeTable",
     "RowwiseAdagrad",
@@ -75,12 +78,19 @@ def mapped_tables(folder: Path) -> MakeTable:
 
     Such a table may be larger than the memory. Its file is a whole safetensors file at every moment.
     """
+    made: list[Path] = []
 
     def make(
         name: str, num_rows: int, dimension: int, bound: float, generator: torch.Generator | None
     ) -> Table:
-        vectors = mapped_vectors(folder / f"{name}.safetensors", num_rows, dimension)
-        start = 0
+        path, start = folder / f"{name}.safetensors", 0
+        try:
+            vectors = mapped_vectors(path, num_rows, dimension)
+        except DataError:  # the disk is full, and what the other tables hold is of no use
+            for other in made:
+                other.unlink(missing_ok=True)
+            raise
+        made.append(path)
         for chunk in uniform_rows(range(num_rows), dimension, bound, generator):
             vectors[start : start + len(chunk)] = chunk
             start += len(chunk)
@@ -116,7 +126,7 @@ def uniform_rows(
 def mapped_vectors(path: Path, num_rows: int, dimension: int) -> Tensor:
     """Open vectors that lie in a safetensors file, to be changed in place.
 
-    The file is made if it is missing, all zeros and without taking space.
+    The file is made if it is missing, all zeros, and takes all of its space at once.
 
     Args:
         path: the file, of one tensor "weight".
@@ -128,6 +138,7 @@ def mapped_vectors(path: Path, num_rows: int, dimension: int) -> Tensor:
 
     Raises:
         ValueError: if the file holds something else.
+        DataError: if there is no space for it.
     """
     size = num_rows * dimension * 4
     entry = {"weight": {"dtype": "F32", "shape": [num_rows, dimension], "data_offsets": [0, size]}}
@@ -135,9 +146,9 @@ def mapped_vectors(path: Path, num_rows: int, dimension: int) -> Tensor:
     header += b" " * (-len(header) % 8)
     start = len(header).to_bytes(8, "little") + header
     if not path.exists():
-        path.write_bytes(start)
+        reserve(path, len(start) + size)
         with path.open("r+b") as file:
-            file.truncate(len(start) + size)
+            file.write(start)
     with path.open("rb") as file:
         if file.read(len(start)) != start or path.stat().st_size != len(start) + size:
             raise ValueError(f"{path} does not hold {num_rows} vectors of {dimension} entries")

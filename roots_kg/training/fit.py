@@ -113,6 +113,7 @@ def _quiet() -> Iterator[None]:
     """Keep Lightning's notes on hardware, on workers that are not wanted and on itself from being printed."""
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # the error says what ended
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=NOTES)
         yield

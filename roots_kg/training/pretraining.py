@@ -33,7 +33,7 @@ from roots_kg.threads import some_threads
 from roots_kg.training.language_model_module import LanguageModelModule
 from roots_kg.training.language_model_training import log_frequencies, train_language_model
 from roots_kg.training.pretraining_config import PretrainingConfig
-from roots_kg.training.runs import Run, file_sizes, run_folder
+from roots_kg.training.runs import Run, damaged, file_sizes, run_folder
 from roots_kg.training.token_file import TokenFile, open_tokens, write_tokens
 
 __all__ = ["PretrainingResult", "pretrain"]
@@ -248,7 +248,10 @@ def _tokens(
         pieces, pipeline = read_documents(files, config.documents), Pipeline(config.preprocessing)
         text_bytes = write_tokens(path, pieces, tokenizer, preprocess=pipeline, end_id=end_id)
         written.write_text(str(text_bytes), encoding="utf-8")
-    return open_tokens(path, tokenizer), int(written.read_text(encoding="utf-8"))
+    try:
+        return open_tokens(path, tokenizer), int(written.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, str(error)) from error
 
 
 def _masking(config: PretrainingConfig, tokenizer: tokenizers.Tokenizer) -> Masking:

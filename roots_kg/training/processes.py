@@ -12,7 +12,10 @@ import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file, save_file
+from torch.multiprocessing.spawn import ProcessRaisedException
 
+from roots_kg.errors import DataError
+from roots_kg.files import reserve
 from roots_kg.graph.sharding import sharded_table
 from roots_kg.graph.tables import table_in_memory
 from roots_kg.graph.transe import TransE, TransEConfig
@@ -22,6 +25,9 @@ from roots_kg.training.runs import Run
 from roots_kg.training.transe_module import TransEModule, Validation, new_transe
 
 __all__ = ["OwnedRows", "train_in_processes"]
+
+HEADER_BYTES = 1024
+"""More than a safetensors file of these tables needs beside their rows."""
 
 
 def train_in_processes(
@@ -44,6 +50,9 @@ def train_in_processes(
 
     Returns:
         The vectors of all processes together.
+
+    Raises:
+        DataError: if there is no space for the vectors in the folder of temporary files, or a process fails.
     """
     with tempfile.TemporaryDirectory(prefix="roots-kg-") as scratch:
         options = {
@@ -53,7 +62,12 @@ def train_in_processes(
             "strategy": OwnedRows(process_group_backend="gloo", start_method="fork"),
             "callbacks": [*options["callbacks"], _SaveRows(Path(scratch), validation)],
         }
-        fit(TransEModule(graph, config, sharded_table), run, options)
+        _reserve_rows(Path(scratch), graph, config, processes)
+        try:
+            fit(TransEModule(graph, config, sharded_table), run, options)
+        except ProcessRaisedException as error:
+            reason = str(error).strip().rpartition("\n")[2]
+            raise DataError(f"one of the {processes} processes failed: {reason}", path=scratch) from error
         model = new_transe(graph, config, table_in_memory).requires_grad_(False)
         for rank in range(processes):
             for name, rows in load_file(_rows_file(Path(scratch), rank)).items():
@@ -83,6 +97,14 @@ class _SaveRows(Callback):
         if self.validation is not None and trainer.is_global_zero:
             found = self.validation.best_mrr, self.validation.best_epoch
             (self.folder / "validation.json").write_text(json.dumps(found), "utf-8")
+
+
+def _reserve_rows(folder: Path, graph: KnowledgeGraph, config: TransEConfig, processes: int) -> None:
+    """See that there is space for what the processes will save, before hours of training."""
+    tables = [graph.num_entities, *[graph.num_relations] * (1 + config.reciprocal)]
+    for rank in range(processes):
+        rows = sum(len(range(rank, count, processes)) for count in tables)
+        reserve(_rows_file(folder, rank), 4 * rows * config.dimension + HEADER_BYTES)
 
 
 def _rows_file(folder: Path, rank: int) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +16,18 @@ from shutil import rmtree
 from typing import Any
 
 import pytorch_lightning as lightning
+import torch
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from roots_kg.bundle import Bundle, locked, make_folder
 from roots_kg.errors import BundleError, ConfigError, UsageError
+from roots_kg.files import not_a_file, read_small
 from roots_kg.viz.curves import draw_curves, has_matplotlib
 
-__all__ = ["METRICS", "Run", "file_sizes", "log_now", "run_folder", "work_folder"]
+__all__ = ["METRICS", "Run", "damaged", "file_sizes", "log_now", "run_folder", "work_folder"]
 
+MAX_SETTINGS_BYTES = 1 << 24
 SETTINGS, CHECKPOINT, LOG, EARLIER = "run.json", "last.ckpt", "log", "earlier.csv"
 METRICS, CURVES = "training/metrics.csv", "training/curves.png"
 Row = dict[str, float]
@@ -137,7 +142,7 @@ def run_folder(
     Raises:
         UsageError: if there is a stopped run and `resume` is not said, or the other way round, or if
             TensorBoard is wanted and not installed.
-        ConfigError: if what is stated is not that of the run that is resumed.
+        ConfigError: if what is stated is not that of the run that is resumed, or what it left is damaged.
         BundleError: if another process is at it, or the folder cannot be written.
     """
     work = work_folder(out)
@@ -177,28 +182,66 @@ def _prepare(work: Path, stated: Mapping[str, Any], *, resume: bool) -> None:
         except OSError as error:
             rmtree(work)
             raise BundleError(f"cannot be written: {error.strerror}", path=work) from error
-    elif not settings.is_file():
+        return
+    if not settings.exists():
         raise UsageError("there is no run to resume", path=work, hint="start without --resume")
-    elif json.loads(settings.read_text(encoding="utf-8")) != plain:
+    try:
+        before = json.loads(read_small(settings, MAX_SETTINGS_BYTES, ConfigError).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(settings, str(error)) from error
+    if before != plain:
         raise ConfigError(
             "the settings or the texts are not those of the run that was stopped",
             path=settings,
             hint="put them back, or remove the folder and start anew",
         )
+    if os.path.lexists(work / CHECKPOINT):
+        _check_checkpoint(work / CHECKPOINT)
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint that holds more than tensors and plain data, or not those of a training.
+
+    Nothing in it is executed, and its tensors are not read into memory.
+
+    Raises:
+        ConfigError: if so.
+    """
+    problem = not_a_file(path)
+    if problem is not None:
+        raise damaged(path, problem)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        reason = "it holds more than tensors and plain data, which could run any code, and is not read"
+        raise damaged(path, reason) from error
+    except Exception as error:  # what is no checkpoint at all makes torch stumble in many ways
+        raise damaged(path, " ".join(str(error).split())) from error
+    if not isinstance(state, dict) or not {"state_dict", "loops", "optimizer_states"} <= state.keys():
+        raise damaged(path, "it is no checkpoint of a training")
+
+
+def damaged(path: Path, reason: str) -> ConfigError:
+    """Return the error about a file that a run has left and that cannot be taken up."""
+    hint = "remove the folder that it lies in and start anew"
+    return ConfigError(f"what the run left is damaged: {reason}", path=path, hint=hint)
 
 
 def _read(file: Path) -> list[Row]:
     if not file.is_file():
         return []
     rows: dict[str, Row] = {}
-    with file.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            told = {
-                "learning_rate" if name.startswith("lr-") else name: float(value)
-                for name, value in row.items()
-                if value
-            }
-            rows.setdefault(row["step"], {}).update(told)
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream):
+                told = {
+                    "learning_rate" if name.startswith("lr-") else name: float(value)
+                    for name, value in row.items()
+                    if value
+                }
+                rows.setdefault(row["step"], {}).update(told)
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise damaged(file, f"no table of figures by step ({error})") from error
     return list(rows.values())
 
 

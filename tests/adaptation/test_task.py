@@ -136,7 +136,7 @@ def test_a_malformed_examples_file_is_an_error_that_names_file_and_line(lines, c
 def test_a_missing_examples_file_and_a_folder_in_its_place_are_errors(tmp_path):
     with pytest.raises(TaskError, match=r"none\.jsonl: there is no such file"):
         read_records(tmp_path / "none.jsonl")
-    with pytest.raises(TaskError, match="cannot be read"):
+    with pytest.raises(TaskError, match="this is a folder, not a file"):
         read_records(tmp_path)
 
 

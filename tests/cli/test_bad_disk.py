@@ -48,6 +48,25 @@ def test_a_full_disk_leaves_the_model_that_was_there(small_model, routing_folder
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_vectors_in_files_take_their_space_at_once_or_none(towns_file, tmp_path):
+    run = ("kg", "train", towns_file, "--epochs", 1, "--dimension", 64, "--mapped", "files", "--out", "out")
+    done = run_on_a_full_disk(5_000, *run, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: files/entity.safetensors: "), done.stderr
+    assert "bytes cannot be written: File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["files"]
+
+
+def test_a_full_folder_of_temporary_files_is_told_before_processes_train(towns_file, tmp_path):
+    run = ("kg", "train", towns_file, "--epochs", 1, "--dimension", 64, "--processes", 2, "--out", "out")
+    done = run_on_a_full_disk(5_000, *run, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith("error: "), done.stderr
+    assert "bytes cannot be written: File too large" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "verb",
     [

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from roots_kg.errors import DataError
 from roots_kg.graph.tables import (
     RowwiseAdagrad,
     Table,
@@ -120,6 +121,19 @@ def test_a_mapped_table_starts_like_one_in_memory_and_is_a_safetensors_file_all_
         RowwiseAdagrad(table.parameters()).step()
     assert torch.equal(load_file(tmp_path / "entity.safetensors")["weight"], in_memory.weight)
     assert torch.equal(mapped_vectors(tmp_path / "entity.safetensors", 1001, 7), in_memory.weight)
+
+
+def test_a_file_of_vectors_has_all_its_space(tmp_path):
+    mapped_vectors(tmp_path / "entity.safetensors", 10_000, 32)
+    assert (tmp_path / "entity.safetensors").stat().st_blocks * 512 >= 10_000 * 32 * 4
+
+
+def test_tables_for_which_there_is_no_space_leave_nothing(tmp_path):
+    make = mapped_tables(tmp_path)
+    make("entity", 10, 7, 0.5, None)
+    with pytest.raises(DataError, match=r"relation\.safetensors: .* bytes cannot be written"):
+        make("relation", 10**12, 10**5, 0.5, None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_with_other_vectors_is_left_alone(tmp_path):

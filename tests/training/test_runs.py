@@ -1,6 +1,8 @@
 """A run keeps a checkpoint and a log, one process at a time, and leaves the log in what it has made."""
 
 import csv
+import os
+import pickle
 import subprocess
 import sys
 from datetime import timedelta
@@ -136,6 +138,77 @@ def test_a_run_that_was_stopped_is_resumed_with_the_same_settings_only(tmp_path)
         pass
     with run_folder(out, {"seed": 1}, resume=True) as run:
         assert run.checkpoint is not None
+
+
+class Harm:
+    """What, when it is unpickled without care, makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda state, path: path.write_bytes(pickle.dumps(state))])
+def test_a_checkpoint_that_would_run_code_is_refused_and_none_is_run(tmp_path, write):
+    out = tmp_path / "out"
+    stopped(out)
+    checkpoint = work_folder(out) / "last.ckpt"
+    write(torch.load(checkpoint, weights_only=True) | {"harm": Harm(tmp_path / "harmed")}, checkpoint)
+    with (
+        pytest.raises(ConfigError, match=r"last\.ckpt: what the run left is damaged") as caught,
+        run_folder(out, {"seed": 1}, resume=True),
+    ):
+        pytest.fail("the run must not begin")
+    assert "remove the folder that it lies in and start anew" in caught.value.hint
+    assert not (tmp_path / "harmed").exists()
+    assert checkpoint.is_file()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "damaged"),
+        (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)), "damaged"),
+        (lambda path: torch.save([1, 2], path), "no checkpoint of a training"),
+        (lambda path: torch.save({"state_dict": {}}, path), "no checkpoint of a training"),
+        (lambda path: path.symlink_to(path), "this link leads back to itself"),
+        (os.mkfifo, "this is a pipe"),
+    ],
+    ids=["empty", "no archive", "a list", "half of one", "a self-link", "a pipe"],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_what_is_no_checkpoint_is_refused_with_its_file(tmp_path, make, reason):
+    out = tmp_path / "out"
+    stopped(out)
+    (work_folder(out) / "last.ckpt").unlink()
+    make(work_folder(out) / "last.ckpt")
+    with pytest.raises(ConfigError, match=reason), run_folder(out, {"seed": 1}, resume=True):
+        pytest.fail("the run must not begin")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000])
+def test_damaged_settings_of_a_run_are_told_with_the_way_out(tmp_path, content):
+    out = tmp_path / "out"
+    stopped(out)
+    (work_folder(out) / "run.json").write_bytes(content)
+    with (
+        pytest.raises(ConfigError, match=r"run\.json: what the run left is damaged: .* start anew"),
+        run_folder(out, {"seed": 1}, resume=True),
+    ):
+        pytest.fail("the run must not begin")
+
+
+def test_a_damaged_log_of_a_run_is_told_with_its_file(tmp_path):
+    stopped(tmp_path / "out")
+    log = work_folder(tmp_path / "out") / "log" / "metrics.csv"
+    log.write_text("step,loss\n1,many\n")
+    with (
+        pytest.raises(ConfigError, match=r"metrics\.csv: what the run left is damaged: no table"),
+        run_folder(tmp_path / "out", {"seed": 1}, resume=True) as run,
+    ):
+        run.loggers()
 
 
 def test_what_was_killed_before_its_first_checkpoint_is_started_anew(tmp_path):

@@ -11,6 +11,7 @@ import typer
 
 from roots_kg.cli.kg.graphs import read_graphs
 from roots_kg.errors import BundleError, UsageError, nearest
+from roots_kg.files import read_small
 
 if TYPE_CHECKING:
     from roots_kg.graph.readers import RawTriple
@@ -91,9 +92,11 @@ def graph_folder(path: Path) -> Path:
 
 def state(folder: Path) -> bytes:
     """Return what tells one state of a graph bundle from another: its `config.json`, with all its hashes."""
+    from roots_kg.bundle import CONFIG, MAX_CONFIG_BYTES
+
     try:
-        return (folder / "config.json").read_bytes()
-    except OSError:
+        return read_small(folder / CONFIG, MAX_CONFIG_BYTES, BundleError)
+    except BundleError:
         return b""
 
 

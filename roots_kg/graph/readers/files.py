@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import BinaryIO, cast
 
 from roots_kg.errors import DataError
+from roots_kg.files import not_a_file
 from roots_kg.graph.readers.contract import LONGEST_LINE, SHOWN, Source
 
 __all__ = ["Input", "line_blocks", "too_long"]
@@ -50,12 +51,11 @@ class Input:
         self._guard = guard
         self._binary = binary
         self._at_start = True
+        problem = not_a_file(path)
+        if problem is not None:
+            raise DataError(problem, path=path)
         try:
             opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115
-        except FileNotFoundError as error:
-            raise DataError("there is no such file", path=path) from error
-        except IsADirectoryError as error:
-            raise DataError("this is a folder, not a file", path=path) from error
         except (OSError, ValueError) as error:
             raise DataError(f"cannot be read: {_words(error)}", path=path) from error
         self._stream = cast(BinaryIO, opened)

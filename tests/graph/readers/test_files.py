@@ -27,8 +27,11 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path, read):
 
 
 def test_a_name_that_no_file_can_have_is_refused(tmp_path, read):
-    for name in ("a\0b", "x" * 300):
-        with pytest.raises(DataError, match="cannot be read"):
+    for name, reason in (
+        ("a\0b", "no file can have this name"),
+        ("x" * 300, "cannot be read: File name too"),
+    ):
+        with pytest.raises(DataError, match=reason):
             read(tmp_path / name, "tab")
 
 
