@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
-from roots_kg.bundle import Bundle, atomic_folder, ensure_replaceable, is_bundle, sha256
+from roots_kg.bundle import Bundle, atomic_folder, ensure_replaceable, is_bundle, sha256, writing
 from roots_kg.errors import BundleError
 
 FILES = ("numbers.safetensors", "words.json", "README.md")
@@ -327,3 +330,42 @@ def test_a_link_to_a_bundle_stays_a_link_and_what_it_names_is_replaced(bundle):
 
 def test_a_bundle_can_be_read_by_others_than_its_writer(bundle):
     assert bundle.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks")
+def test_a_bundle_that_another_process_writes_is_left_to_it(bundle):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from roots_kg.bundle import atomic_folder\nfrom roots_kg.errors import BundleError\n"
+        "try:\n    with atomic_folder(Path(sys.argv[1]), kind='graph'): print('written')\n"
+        "except BundleError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code]
+    with atomic_folder(bundle, kind="graph") as folder:
+        done = subprocess.run([*command, str(bundle)], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"{bundle}: another process is writing here (wait until it is done")
+        Bundle.write(folder, "graph", {"size": 9})
+    assert Bundle.read(bundle, "graph").settings == {"size": 9}
+    assert list(bundle.parent.iterdir()) == [bundle]
+
+
+def test_threads_write_one_bundle_one_at_a_time_and_others_at_once(bundle):
+    with ThreadPoolExecutor(1) as pool, atomic_folder(bundle, kind="graph") as folder:
+        with pytest.raises(BundleError, match="another process is writing here"):
+            pool.submit(save, bundle).result()
+        pool.submit(save, bundle.parent / "other").result()
+        Bundle.write(folder, "graph", {"size": 9})
+    assert Bundle.read(bundle, "graph").settings == {"size": 9}
+    save(bundle)
+    assert sorted(bundle.parent.iterdir()) == [bundle, bundle.parent / "other"]
+
+
+def test_who_keeps_others_out_may_write_and_a_lock_that_was_left_behind_holds_nobody_up(bundle):
+    (bundle.parent / f".{bundle.name}.lock").touch()  # of a process that was killed
+    with writing(bundle):
+        save(bundle, value=2.0)
+        with pytest.raises(ZeroDivisionError), writing(bundle):
+            _ = 1 / 0
+        save(bundle, value=3.0)
+    assert Bundle.read(bundle, "graph").tensors("numbers.safetensors")["a"][0, 0] == 3
+    assert list(bundle.parent.iterdir()) == [bundle]

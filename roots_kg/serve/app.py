@@ -283,6 +283,10 @@ def _answer_failures(app: FastAPI) -> None:
 
     @app.exception_handler(AnyHTTPException)
     async def refused(request: Request, error: AnyHTTPException) -> Response:
+        cause = error.__cause__
+        if error.status_code == 400 and cause is not None:  # what stopped the JSON parser
+            reason = "it is nested too deeply" if isinstance(cause, RecursionError) else f"{cause!s:.200}"
+            return failure(400, f"the body cannot be read as JSON: {reason}", "/openapi.json describes it")
         return failure(error.status_code, str(error.detail), headers=error.headers)
 
 

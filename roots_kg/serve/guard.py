@@ -91,7 +91,9 @@ class Guard:
         """Return the whole body; or a status and a message, where it is too large or too slow."""
         too_large = 413, f"the body is larger than {self.config.max_body:,} bytes"
         stated = dict(scope["headers"]).get(b"content-length", b"0")
-        if stated.isdigit() and int(stated) > self.config.max_body:
+        digits = len(str(self.config.max_body))  # of a number beyond measure, which int would refuse to read
+        stated = stated.lstrip(b"0")
+        if stated.isdigit() and (len(stated) > digits or int(stated) > self.config.max_body):
             return b"", too_large
         try:
             body = await asyncio.wait_for(_read(receive, self.config.max_body), self.config.timeout)

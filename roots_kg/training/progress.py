@@ -14,6 +14,9 @@ from torch import Tensor
 
 __all__ = ["RichProgress"]
 
+SHORTEST = 1e-6
+"""Seconds that are taken to have gone by where a coarse clock has not moved on."""
+
 
 class RichProgress(ProgressBar):
     """One bar over all steps of a training run.
@@ -59,7 +62,7 @@ class RichProgress(ProgressBar):
             return
         if trainer.global_step % 20 and trainer.global_step < trainer.estimated_stepping_batches:
             return
-        speed = self._done / (time.perf_counter() - self._started)
+        speed = self._done / max(time.perf_counter() - self._started, SHORTEST)
         loss = float(outputs["loss"]) * (trainer.world_size if self.added_up else 1)
         figures = f"loss {loss:.3f}  {speed:,.0f} {self.unit}/s"
         self._progress.update(self._task, completed=trainer.global_step, figures=figures)

@@ -15,10 +15,16 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no su
 def begin(*arguments, cwd):
     """Start `roots` and wait until it is at work, not merely being loaded."""
     code = (
-        "import sys, threading\n"
+        "import sys, threading, time\n"
         "import roots_kg.cli.output as output\n"
         "from roots_kg.cli import main\n"
-        "threading.Timer(float(sys.argv.pop(1)), lambda: print('ready', flush=True)).start()\n"
+        "delay, at_work = float(sys.argv.pop(1)), threading.Event()\n"
+        "def tell():\n"
+        "    at_work.wait()\n"
+        "    time.sleep(delay)\n"
+        "    print('ready', flush=True)\n"
+        "threading.Thread(target=tell, daemon=True).start()\n"
+        "at_work.set()\n"
         "main()\n"
     )
     delay = str(arguments[0])

@@ -126,8 +126,8 @@ def test_a_name_that_is_not_this_computers_is_refused(serving):
         (b'{"texts": [], "tsk": "a"}', 422, "body.tsk: Extra inputs are not permitted"),
         (b'{"texts": ["a"], "task": "\\ud800"}', 400, "the model has no task"),
         (b'{"texts": ["\\ud800"]}', 400, "texts:1: 'text' holds half a surrogate pair"),
-        (b"\xff", 400, "error parsing the body"),
-        (b"[" * 100_000, 400, "error parsing the body"),
+        (b"\xff", 400, "the body cannot be read as JSON: 'utf-8' codec"),
+        (b"[" * 100_000, 400, "the body cannot be read as JSON: it is nested too deeply"),
     ],
 )
 def test_a_bad_body_is_refused_in_words(serving, body, status, error):
@@ -210,3 +210,76 @@ def test_settings_that_make_no_sense_are_refused():
         ServeConfig(max_batch=0)
     with pytest.raises(UsageError, match="timeout must be above 0"):
         ServeConfig(timeout=0)
+
+
+DEEP = b"[" * 300_000
+BODIES = {
+    "nested deeply": DEEP + b"]" * 300_000,
+    "nested deeply and not closed": DEEP,
+    "nested deeply where a text belongs": b'{"texts": [{"text": ' + DEEP + b"]" * 300_000 + b"}]}",
+    "nested deeply in a prompt": b'{"prompt": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
+    "half a surrogate pair": b'{"texts": ["\\ud800"]}',
+    "half a pair in a line": b'{"texts": [{"text": "\\ud800"}]}',
+    "half a pair as a key": b'{"\\ud800": 1}',
+    "half a pair in a prompt": b'{"prompt": "\\udfff"}',
+    "half a pair to stop at": b'{"prompt": "a", "stop": ["\\ud800"]}',
+    "half a pair in a triple": b'{"add": [["a\\ud800", "located_in", "Austria"]]}',
+    "NaN": b'{"texts": [NaN]}',
+    "NaN in a line": b'{"texts": [{"text": NaN}]}',
+    "NaN as a temperature": b'{"prompt": "a", "temperature": NaN, "sample": true}',
+    "infinity": b'{"prompt": "a", "top_p": Infinity}',
+    "infinite tokens": b'{"prompt": "a", "max_new_tokens": 1e999}',
+    "a seed beyond measure": b'{"prompt": "a", "seed": ' + b"9" * 400 + b"}",
+    "a number of 100,000 digits": b'{"texts": [' + b"9" * 100_000 + b"]}",
+    "a text in place of texts": b'{"texts": "a"}',
+    "a mapping in place of texts": b'{"texts": {"0": "a"}}',
+    "a truth": b'{"texts": [true]}',
+    "null": b"null",
+    "nothing": b"",
+    "a list": b'["texts"]',
+    "a number": b"1",
+    "not UTF-8": b'{"texts": ["\xff"]}',
+    "a huge text": b'{"texts": ["' + b"a" * 1_100_000 + b'"]}',
+    "too many texts": b'{"texts": [' + b'"a",' * 200_000 + b'"a"]}',
+    "a task that is none": b'{"texts": ["a"], "task": "\\ud800"}',
+    "a triple of numbers": b'{"add": [[1, 2, 3]]}',
+    "a pair": b'{"add": [["a", "b"]]}',
+}
+
+
+@pytest.mark.parametrize("path", ["/predict", "/explain", "/encode", "/generate", "/graph"])
+def test_a_hostile_body_is_refused_in_words_and_never_an_error_of_the_server(serving, path):
+    client = serving(allow_edits=True)
+    for name, body in BODIES.items():
+        answer = client.post(path, content=body, headers={"content-type": "application/json"})
+        assert 400 <= answer.status_code < 500, (name, answer.status_code)
+        told = answer.json()
+        assert told["error"], name
+        assert len(answer.content) < 1_000, name
+        assert "There was an error" not in told["error"], name
+    assert client.get("/ready").status_code == 200
+
+
+def test_a_body_that_stops_the_parser_is_refused_with_the_reason(serving):
+    client = serving()
+    for name, reason in (
+        ("nested deeply", "the body cannot be read as JSON: it is nested too deeply"),
+        ("not UTF-8", "the body cannot be read as JSON: 'utf-8' codec"),
+        ("a number of 100,000 digits", "the body cannot be read as JSON: Exceeds the limit"),
+    ):
+        answer = client.post("/predict", content=BODIES[name], headers={"content-type": "application/json"})
+        assert answer.json()["error"].startswith(reason)
+
+
+@pytest.mark.parametrize(("length", "status"), [("9" * 5_000, 413), ("0" * 5_000 + "14", 200), ("-1", 200)])
+def test_a_stated_length_beyond_measure_is_no_error_of_the_server(serving, length, status):
+    headers = {"content-type": "application/json", "content-length": length}
+    assert serving().post("/predict", content=b'{"texts":["a"]}', headers=headers).status_code == status
+
+
+def test_a_name_in_the_address_that_is_none_is_not_found(serving):
+    client = serving()
+    for name in ("%ED%A0%80", "%00", "%ff", "a" * 5_000):
+        assert client.get(f"/graph/{name}").status_code == 404
+    for query in ("hops=" + "9" * 5_000, "hops=NaN", "limit=-1", "limit=1e9"):
+        assert client.get(f"/graph/Graz?{query}").status_code == 422
