@@ -12,7 +12,9 @@ from typing import Any
 import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies.launchers.multiprocessing import _MultiProcessingLauncher
+from torch.multiprocessing.spawn import ProcessRaisedException
 
+from roots_kg.errors import DataError
 from roots_kg.training.progress import RichProgress
 from roots_kg.training.runs import Run
 from roots_kg.training.sharing import Ending, strategy_for
@@ -38,6 +40,7 @@ def fit(module: lightning.LightningModule, run: Run, options: dict[str, Any]) ->
         options: what `trainer_options` returns.
 
     Raises:
+        DataError: if a process fails that shares the training.
         KeyboardInterrupt, SystemExit: if the training is interrupted, or the process told to end.
     """
     callbacks: list[Callback] = options["callbacks"]
@@ -48,6 +51,9 @@ def fit(module: lightning.LightningModule, run: Run, options: dict[str, Any]) ->
             trainer.fit(module, ckpt_path=run.checkpoint, weights_only=True)
             if ending is not None:
                 ending.take_over(module, callbacks)
+        except ProcessRaisedException as error:
+            reason = str(error).strip().rpartition("\n")[2]
+            raise DataError(f"one of the {trainer.world_size} processes failed: {reason}") from error
         except SystemExit as stopped:
             if stopped.code == 1:  # what Lightning makes of an interruption
                 raise KeyboardInterrupt from stopped

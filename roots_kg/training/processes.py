@@ -12,9 +12,7 @@ import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file, save_file
-from torch.multiprocessing.spawn import ProcessRaisedException
 
-from roots_kg.errors import DataError
 from roots_kg.files import reserve
 from roots_kg.graph.sharding import sharded_table
 from roots_kg.graph.tables import table_in_memory
@@ -63,11 +61,7 @@ def train_in_processes(
             "callbacks": [*options["callbacks"], _SaveRows(Path(scratch), validation)],
         }
         _reserve_rows(Path(scratch), graph, config, processes)
-        try:
-            fit(TransEModule(graph, config, sharded_table), run, options)
-        except ProcessRaisedException as error:
-            reason = str(error).strip().rpartition("\n")[2]
-            raise DataError(f"one of the {processes} processes failed: {reason}", path=scratch) from error
+        fit(TransEModule(graph, config, sharded_table), run, options)
         model = new_transe(graph, config, table_in_memory).requires_grad_(False)
         for rank in range(processes):
             for name, rows in load_file(_rows_file(Path(scratch), rank)).items():
