@@ -1,5 +1,5 @@
 # Every target sets itself up in .venv from nothing: `make demo`, `make test`, `make check`.
-.PHONY: demo test check docs format clean
+.PHONY: demo test check audit docs format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,6 +46,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Known vulnerabilities of what is pinned and installed; says so where no advisory service can be reached.
+audit: .venv/installed-dev
+	$(BIN)/python .ci/audit
 
 # The site, with every warning an error; it can be read from the folder dist/site.
 docs: .venv/installed-dev
