@@ -7,6 +7,7 @@ so that little is wasted on padding.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ from torch import Tensor
 from roots_kg.errors import UsageError, WeightsError
 from roots_kg.files import not_a_file
 
-__all__ = ["TokenBatch", "TokenRow", "Tokenizer"]
+__all__ = ["TokenBatch", "TokenRow", "Tokenizer", "library_tokenizer", "tokenizer_errors"]
+
+HIGHEST_ID = 2**24
+"""Above it stands no token: memory is asked for by the highest id, however few tokens there are."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +67,26 @@ class Tokenizer:
     `content` holds the bytes of the file; every token id is below `vocab_size`.
 
     Raises:
-        WeightsError: if the file cannot be read.
+        WeightsError: if the file cannot be read, or has a token id that no model could have.
     """
 
     def __init__(self, path: Path, max_length: int = 256) -> None:
         problem = not_a_file(path)
         if problem is not None:
             raise WeightsError(f"cannot be read as a tokenizer: {problem}", path=path)
-        try:
+        self.path = path
+        with tokenizer_errors(path, "cannot be read as a tokenizer"):
             self.content = path.read_bytes()
             self._tokenizer = tokenizers.Tokenizer.from_buffer(self.content)
-        except Exception as error:  # the library raises bare Exceptions
-            raise WeightsError(f"cannot be read as a tokenizer: {error}", path=path) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
         self.max_length = max_length
         self.vocab_size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        if self.vocab_size > 1 + HIGHEST_ID:
+            message = f"it has the token id {self.vocab_size - 1:,}, the limit is {HIGHEST_ID:,}"
+            raise WeightsError(message, path=path)
+        with tokenizer_errors(path):
+            self._tokenizer.encode("")  # what it puts around a text may be missing
 
     def to_json(self) -> str:
         """Return the tokenizer as its library writes it, with the settings it has here."""
@@ -90,9 +98,13 @@ class Tokenizer:
 
         Raises:
             UsageError: if one of them is no string, or holds half of a character; the message has its index.
+            WeightsError: if the tokenizer fails, as one may that has no token for the unknown.
         """
-        rows = []
-        for index, encoding in enumerate(self._tokenizer.encode_batch(_strings(texts))):
+        rows: list[TokenRow] = []
+        strings = _strings(texts)
+        with tokenizer_errors(self.path):
+            encodings = self._tokenizer.encode_batch(strings)
+        for index, encoding in enumerate(encodings):
             for window in (encoding, *encoding.overflowing):
                 offsets = np.asarray(window.offsets, dtype=np.int64).reshape(-1, 2)
                 rows.append(TokenRow(index, window.ids, offsets))
@@ -107,6 +119,38 @@ class Tokenizer:
             stop = start + max(1, max_tokens // max(1, length))
             yield _pad(rows[start:stop], length)
             start = stop
+
+
+@contextlib.contextmanager
+def tokenizer_errors(path: Path | None = None, what: str = "this tokenizer fails") -> Iterator[None]:
+    """Turn what the library tokenizers raises into an error about a tokenizer's file.
+
+    The library raises bare exceptions; where its own code panics it raises what is not even an `Exception`,
+    and has written the place to standard error.
+
+    Args:
+        path: the file, where it is known.
+        what: what went wrong, in words.
+
+    Raises:
+        WeightsError: in its place.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise WeightsError(f"{what}: {error}", path=path) from error
+
+
+def library_tokenizer(text: str) -> tokenizers.Tokenizer:
+    """Read the JSON of a tokenizer, which the library may refuse although it wrote it itself.
+
+    Raises:
+        WeightsError: if so.
+    """
+    with tokenizer_errors(what="cannot be read as a tokenizer"):
+        return tokenizers.Tokenizer.from_str(text)
 
 
 def _strings(texts: Sequence[str]) -> list[str]:

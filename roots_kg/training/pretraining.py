@@ -24,7 +24,7 @@ from roots_kg.encoding.objectives import Masking
 from roots_kg.encoding.preprocessing import Pipeline
 from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.encoding.text_files import read_documents
-from roots_kg.encoding.tokenization import Tokenizer
+from roots_kg.encoding.tokenization import Tokenizer, library_tokenizer
 from roots_kg.encoding.tokenizer_training import TokenizerConfig, train_tokenizer
 from roots_kg.encoding.transformer import Transformer, TransformerConfig
 from roots_kg.encoding.words import continues_word, special_tokens
@@ -119,7 +119,7 @@ def _run(
     assert work is not None
     encoder = _encoder(config, text, work)
     codec = TextCodec(encoder.tokenizer.to_json())
-    tokenizer = tokenizers.Tokenizer.from_str(encoder.tokenizer.to_json())
+    tokenizer = library_tokenizer(encoder.tokenizer.to_json())
     tokenizer.no_truncation()
 
     def token_file(name: str, files: Sequence[Path]) -> TokenFile:
@@ -202,7 +202,7 @@ def _new_encoder(config: PretrainingConfig, text: Sequence[Path], work: Path) ->
         trained = train_tokenizer(_Texts(config, text), config.tokenizer or TokenizerConfig())
         trained.save(str(path))
     tokenizer = Tokenizer(path, max_length=config.length)
-    vocab_size = tokenizers.Tokenizer.from_str(tokenizer.to_json()).get_vocab_size()
+    vocab_size = library_tokenizer(tokenizer.to_json()).get_vocab_size()
     objectives = config.objectives
     shape = {
         "max_positions": config.length,

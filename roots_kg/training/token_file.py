@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from roots_kg.encoding.text_files import Piece
+from roots_kg.encoding.tokenization import tokenizer_errors
 from roots_kg.errors import DataError
 
 __all__ = ["ShuffledRows", "TokenFile", "open_tokens", "write_tokens"]
@@ -86,6 +87,7 @@ def write_tokens(
 
     Raises:
         DataError: if no token is left.
+        WeightsError: if the tokenizer fails.
     """
     kind, text_bytes = _kind(tokenizer), 0
     with path.open("wb") as file:
@@ -93,11 +95,9 @@ def write_tokens(
             made = [preprocess(piece.text) for piece in part]
             text_bytes += sum(len(text.strip().encode()) for text in made if text is not None)
             texts = [_joined(text, piece) for text, piece in zip(made, part, strict=True)]
-            encodings = iter(
-                tokenizer.encode_batch_fast(
-                    [text for text in texts if text is not None], add_special_tokens=False
-                )
-            )
+            kept = [text for text in texts if text is not None]
+            with tokenizer_errors():
+                encodings = iter(tokenizer.encode_batch_fast(kept, add_special_tokens=False))
             for piece, text in zip(part, texts, strict=True):
                 ids = next(encodings).ids if text is not None else []
                 if piece.ends_document and end_id is not None:

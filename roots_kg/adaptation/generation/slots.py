@@ -23,6 +23,7 @@ from itertools import pairwise
 import tokenizers
 
 from roots_kg.adaptation.generation.triples import Triple, read_triples, relation_words, surface
+from roots_kg.encoding.tokenization import library_tokenizer
 
 __all__ = ["MOST_SLOTS", "Source", "add_slots", "contains", "slot_tokens", "slots_of", "without_slots"]
 
@@ -46,7 +47,7 @@ def add_slots(tokenizer: tokenizers.Tokenizer, count: int) -> None:
 
 def slots_of(tokenizer: str) -> tuple[str, ...]:
     """Return the slots that `add_slots` gave a tokenizer, here in JSON, in order; it may have none."""
-    library = tokenizers.Tokenizer.from_str(tokenizer)
+    library = library_tokenizer(tokenizer)
     return tuple(token for token in slot_tokens(MOST_SLOTS) if library.token_to_id(token) is not None)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from roots_kg.encoding.decoding.wordpiece import WordPieceText
+from roots_kg.encoding.tokenization import library_tokenizer, tokenizer_errors
 from roots_kg.errors import UsageError
 
 __all__ = ["Continuation", "TextCodec"]
@@ -29,17 +30,21 @@ class TextCodec:
 
     `start_id` is the token that the tokenizer puts in front of a text, `end_id` the one that ends it; each is
     None where there is none.
+
+    Raises:
+        WeightsError: if the tokenizer cannot be read, or fails.
     """
 
     def __init__(self, tokenizer: str) -> None:
         parts = json.loads(tokenizer)
-        self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer)
+        self._tokenizer = library_tokenizer(tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         decoder = parts.get("decoder") or {}
         self._word_piece: str | None = decoder.get("prefix") if decoder.get("type") == "WordPiece" else None
         self.end_id = self._first_known(ENDS)
-        probe = self._tokenizer.encode("a")
+        with tokenizer_errors():
+            probe = self._tokenizer.encode("a")
         text_begins = probe.special_tokens_mask.index(0) if 0 in probe.special_tokens_mask else 0
         self._in_front = probe.ids[:text_begins]
         self.start_id = self._in_front[0] if self._in_front else None
@@ -69,7 +74,8 @@ class TextCodec:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text alone, without any that start or end it."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        with tokenizer_errors():
+            encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def forbidden(self, vocab_size: int) -> Tensor:
