@@ -128,8 +128,11 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error, when that is a terminal; gives a function that moves it on."""
+def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error, when that is a terminal; gives a function that moves it on.
+
+    Of an unknown total the bar moves to and fro.
+    """
     with _progress() as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.advance(task, done)

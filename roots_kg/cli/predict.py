@@ -155,7 +155,7 @@ def _stream(model: RootsModel, heads: Sequence[Head], source: Path, target: Path
     with (
         replacing(target) as path,
         path.open("w", encoding="utf-8", newline="\n") as stream,
-        progress_bar("texts", _lines(source) if shows_progress() else 0) as advance,
+        progress_bar("texts", _lines(source) if shows_progress() else None) as advance,
     ):
         while part := list(islice(records, TEXTS_AT_A_TIME)):
             inputs = _read(part, heads)
@@ -172,13 +172,15 @@ def _stream(model: RootsModel, heads: Sequence[Head], source: Path, target: Path
     return count
 
 
-def _lines(path: Path) -> int:
-    """Count the lines of a file, without holding it in memory."""
+def _lines(path: Path) -> int | None:
+    """Count the lines of a file, without holding it in memory; None of a pipe, which is read once."""
+    if not path.is_file():
+        return None
     try:
         with path.open("rb") as stream:
             return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
     except OSError:  # which is told when it is read
-        return 0
+        return None
 
 
 def _read(records: Sequence[Record], heads: Sequence[Head]) -> list[Text]:

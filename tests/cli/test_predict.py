@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -134,6 +135,24 @@ def test_a_large_file_is_answered_line_by_line_into_a_file(roots, small_model, t
     assert [row["probability"] for row in found] == pytest.approx(
         [row["probability"] for row in whole], abs=1e-5
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe has no name there")
+@pytest.mark.parametrize("looked_on", [False, True], ids=["alone", "with a person looking on"])
+def test_a_pipe_is_read_like_a_file(roots, small_model, tmp_path, monkeypatch, looked_on):
+    monkeypatch.setattr("roots_kg.cli.predict.shows_progress", lambda: looked_on)
+    texts = write_texts(tmp_path / "texts.jsonl", 3)
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, texts.read_bytes())
+        os.close(writer)
+        arguments = ("--input", f"/dev/fd/{reader}", "--output", tmp_path / "out.jsonl")
+        assert roots("predict", small_model, *arguments).code == 0
+    finally:
+        os.close(reader)
+    assert [row["text"] for row in lines_of(tmp_path / "out.jsonl")] == [
+        row["text"] for row in lines_of(texts)
+    ]
 
 
 def test_explanations_and_several_tasks_are_written_likewise(roots, two_tasks, tmp_path):
