@@ -24,6 +24,7 @@ from roots_kg.config import from_mapping
 from roots_kg.encoding import encoder_store
 from roots_kg.encoding.checkpoints import is_checkpoint
 from roots_kg.encoding.decoding.config import GenerationConfig
+from roots_kg.encoding.decoding.text_rules import TextRule
 from roots_kg.encoding.hybrid import Reading
 from roots_kg.encoding.interface import Encoder
 from roots_kg.encoding.text_encoder import Precision, TextEncoder
@@ -120,6 +121,7 @@ class RootsModel:
         if trained is not None and graph is not None and self.layers.fusion is not None:
             trained.require(encoder, graph)
             self.layers.fusion.load_state_dict(trained.layer.state_dict())
+        self.text_rules: tuple[TextRule, ...] = ()
         self.heads: dict[str, Head] = {}
         self.card = ModelCard()
 
@@ -212,12 +214,13 @@ class RootsModel:
             head.load_state_dict(own.state_dict())
             model.heads[name] = head.eval()
         model.card = self.card
+        model.obey(self.text_rules)
         return model
 
     def without_graph(self) -> RootsModel:
         """Return the model as it answers where the graph is switched off: nothing in a text is linked."""
         model = RootsModel(self.layers.encoder, None, self.retrieval, self.fusion)
-        model.heads, model.card = dict(self.heads), self.card
+        model.heads, model.card, model.text_rules = dict(self.heads), self.card, self.text_rules
         return model
 
     def _use_fusion(
@@ -248,6 +251,18 @@ class RootsModel:
         """
         return self.layers.encoder.encode(texts, reading)
 
+    def obey(self, text_rules: Sequence[TextRule]) -> None:
+        """Write from now on only texts that obey some rules, in place of those before.
+
+        They hold for `generate`, for `stream`, and for heads that write. A saved model does not keep them.
+
+        Args:
+            text_rules: a `roots_kg.encoding.decoding.block_list.BlockList`, or functions of one's own.
+        """
+        self.text_rules = tuple(text_rules)
+        for head in self.heads.values():
+            head.text_rules = self.text_rules
+
     @overload
     def generate(
         self, prompt: str, *, progress: Progress | None = None, **settings: Any
@@ -277,7 +292,7 @@ class RootsModel:
         """
         config = from_mapping(GenerationConfig, settings)
         prompts = [prompt] if isinstance(prompt, str) else prompt
-        texts = self._text_encoder("generate").generate(prompts, config, progress)
+        texts = self._text_encoder("generate").generate(prompts, config, progress, self.text_rules)
         if config.num_return_sequences > 1:
             return texts[0] if isinstance(prompt, str) else texts
         firsts = [first for first, *_ in texts]
@@ -289,7 +304,8 @@ class RootsModel:
         Yields:
             The prompt, then what follows; together they are what `generate` returns.
         """
-        return self._text_encoder("generate").stream(prompt, from_mapping(GenerationConfig, settings))
+        config = from_mapping(GenerationConfig, settings)
+        return self._text_encoder("generate").stream(prompt, config, self.text_rules)
 
     def adapt(
         self,
@@ -372,6 +388,7 @@ class RootsModel:
             head.adopt(tuned.objective, tuned.calibration)
             # what leaving out says of texts that the encoder was trained on says nothing
             fit = {name: value for name, value in fit.items() if not name.startswith(_LEFT_OUT)}
+        head.text_rules = self.text_rules
         self.heads[task.name] = head.eval()
         self.card.learned(task.name, [example.target for example in support], fit)
         seconds = {"encode": spent, "fit": time.process_time() - started - spent - tuning_seconds}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roots_kg.cli.output import JsonOption, print_json, progress_bar
+from roots_kg.cli.output import BlockListOption, JsonOption, print_json, progress_bar
 from roots_kg.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option(help="End the text before this string; may be given several times.")
     ] = None,
+    block_list: BlockListOption = None,
     seed: Annotated[
         int | None, typer.Option(help="Of the draws; without one they differ every time.")
     ] = None,
@@ -60,6 +61,8 @@ def generate(
     """
     if (prompt is None) == (input_file is None):
         raise UsageError("give either --prompt or --input")
+    from roots_kg.encoding.decoding.block_list import read_block_list
+
     settings: dict[str, Any] = {
         "num_beams": num_beams,
         "max_length": max_length,
@@ -73,6 +76,7 @@ def generate(
         "no_repeat_ngram_size": no_repeat_ngram_size,
         "length_penalty": length_penalty,
         "stop": tuple(stop or ()),
+        "block_list": () if block_list is None else read_block_list(block_list),
         "seed": seed,
         "num_return_sequences": num_return_sequences,
     }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 __all__ = [
+    "BlockListOption",
     "JsonOption",
     "KnowledgeOption",
     "OutOption",
@@ -47,6 +48,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 PrecisionOption = Annotated[
     Literal["float32", "int8"] | None,
     typer.Option(help="Read texts in these numbers; int8 is faster.  [default: the model's own]"),
+]
+BlockListOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Words and phrases that no generated text may hold, one on each line."),
 ]
 KnowledgeOption = Annotated[
     Path | None, typer.Option(metavar="BUNDLE", help="A graph to use in place of the model's own.")

@@ -12,6 +12,7 @@ import typer
 
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
 from roots_kg.cli.output import (
+    BlockListOption,
     JsonOption,
     KnowledgeOption,
     PrecisionOption,
@@ -55,6 +56,7 @@ def predict(
     knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
+    block_list: BlockListOption = None,
     task_code: TaskCodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,6 +65,7 @@ def predict(
     Example: roots predict runs/routing "My parcel to Steiermark is late" --explain
     """
     from roots_kg.adaptation.task import is_text, read_records
+    from roots_kg.encoding.decoding.block_list import BlockList, read_block_list
     from roots_kg.model import RootsModel
 
     if bool(texts) == (input_file is not None):
@@ -74,6 +77,7 @@ def predict(
     if output_file is not None and input_file is not None:
         _check_output(output_file, input_file)
     records = read_records(input_file) if input_file is not None and output_file is None else []
+    blocked = None if block_list is None else BlockList(read_block_list(block_list))
     trust_code_of(task_code, model)
     with working("loading the model"):
         loaded = RootsModel.from_pretrained(
@@ -81,6 +85,10 @@ def predict(
         )
     heads = list(loaded.heads.values()) if task is None else []
     heads = heads or [loaded.head_of(task)]
+    if blocked is not None:
+        if not any(head.writes for head in heads):
+            raise UsageError("--block-list is for tasks whose answers are written texts")
+        loaded.obey([blocked])
     if input_file is not None and output_file is not None:
         count = _stream(loaded, heads, input_file, output_file, explain=explain)
         if as_json:

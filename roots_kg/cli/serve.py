@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from roots_kg.cli.code import TaskCodeOption, trust_code_of
-from roots_kg.cli.output import KnowledgeOption, PrecisionOption, ProjectOption
+from roots_kg.cli.output import BlockListOption, KnowledgeOption, PrecisionOption, ProjectOption
 from roots_kg.errors import DataError, UsageError
 
 SHORTEST_KEY = 16
@@ -41,6 +41,7 @@ def serve(
     knowledge: KnowledgeOption = None,
     project_knowledge: ProjectOption = False,
     precision: PrecisionOption = None,
+    block_list: BlockListOption = None,
     task_code: TaskCodeOption = None,
 ) -> None:
     """Serve a model over HTTP, and a page that shows what it does.
@@ -64,6 +65,7 @@ def serve(
         raise UsageError(
             f"serving needs {error.name}, which is not installed", hint="pip install 'roots-kg[serve]'"
         ) from error
+    from roots_kg.encoding.decoding.block_list import BlockList, read_block_list
     from roots_kg.model import RootsModel
     from roots_kg.serve.service import Service
     from roots_kg.threads import some_threads
@@ -75,11 +77,14 @@ def serve(
         max_batch=max_batch,
         timeout=timeout,
     )
+    blocked = None if block_list is None else BlockList(read_block_list(block_list))
     with _listen(host, port) as listening, some_threads(threads):
         trust_code_of(task_code, Path(model))
         loaded = RootsModel.from_pretrained(
             model, knowledge=knowledge, project=project_knowledge, precision=precision
         )
+        if blocked is not None:
+            loaded.obey([blocked])
         service = Service(loaded, Path(model).resolve().name)
         service.warm_up()
         address = f"[{host}]" if ":" in host else host

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from roots_kg.encoding.decoding.beam_search import beam_search
+from roots_kg.encoding.decoding.block_list import BlockList
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.reader import CausalReader
 from roots_kg.encoding.decoding.sampling import Choice, Draws, Stopped, continue_texts, likeliest
 from roots_kg.encoding.decoding.scores import Copied, NextTokenRules
 from roots_kg.encoding.decoding.text import Continuation, TextCodec
+from roots_kg.encoding.decoding.text_rules import AllowedContinuation, Refuses, TextChecks, TextRule
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.pairs import Sources
 from roots_kg.encoding.transformer import Transformer
@@ -30,6 +32,7 @@ def generate(
     prompts: Sequence[str],
     config: GenerationConfig,
     progress: Callable[[int], None] | None = None,
+    text_rules: Sequence[TextRule] = (),
 ) -> list[list[str]]:
     """Continue prompts.
 
@@ -40,6 +43,7 @@ def generate(
         prompts: each of any length that leaves room among the trunk's positions; an empty one begins a text.
         config: how.
         progress: called with the number of prompts done since the last call.
+        text_rules: that every text obeys.
 
     Returns:
         For each prompt `config.num_return_sequences` texts, best first: the prompt and what follows.
@@ -50,6 +54,7 @@ def generate(
     encoded = codec.encode(prompts)
     limits = _limits(encoded, config, trunk.config.max_positions)
     forbidden = codec.forbidden(trunk.config.vocab_size)
+    text_rules = _text_rules(config, text_rules)
     texts: list[list[str]] = [[] for _ in prompts]
     for part in _parts(encoded, limits, config):
 
@@ -66,6 +71,9 @@ def generate(
             end_id=codec.end_id,
             forbidden=forbidden,
             stopped=stopped if config.stop else None,
+            checks=_checks(
+                codec, text_rules, [(prompts[number], encoded[number]) for number in part], config
+            ),
         )
         for number, continuations in zip(part, found, strict=True):
             prompt, ids = prompts[number], encoded[number]
@@ -78,7 +86,12 @@ def generate(
 
 
 def stream(
-    trunk: Transformer, head: LanguageModelHead, codec: TextCodec, prompt: str, config: GenerationConfig
+    trunk: Transformer,
+    head: LanguageModelHead,
+    codec: TextCodec,
+    prompt: str,
+    config: GenerationConfig,
+    text_rules: Sequence[TextRule] = (),
 ) -> Iterator[str]:
     """Continue one prompt, giving out text as soon as it is settled; arguments and errors as in `generate`.
 
@@ -89,12 +102,16 @@ def stream(
         raise UsageError("one text is streamed, and not by beam search", hint="give num_beams 1")
     (ids,) = codec.encode([prompt])
     (limit,) = _limits([ids], config, trunk.config.max_positions)
-    text = Continuation(codec, prompt, ids, config.stop)
+    checks = _checks(codec, _text_rules(config, text_rules), [(prompt, ids)], config)
+    text = AllowedContinuation(checks) if checks else Continuation(codec, prompt, ids, config.stop)
 
     def pieces() -> Iterator[str]:
         yield prompt
         forbidden = codec.forbidden(trunk.config.vocab_size)
-        for token in stream_tokens(trunk, head, ids, limit, config, end_id=codec.end_id, forbidden=forbidden):
+        tokens = stream_tokens(
+            trunk, head, ids, limit, config, end_id=codec.end_id, forbidden=forbidden, checks=checks
+        )
+        for token in tokens:
             if piece := text.add(token):
                 yield piece
             if text.stopped:
@@ -116,6 +133,7 @@ def generate_tokens(
     end_id: int | None = None,
     forbidden: Tensor | None = None,
     stopped: Stopped | None = None,
+    checks: TextChecks | None = None,
     sources: Sources | None = None,
     copied: Sequence[int] = (),
     bonus: float = 0.0,
@@ -131,6 +149,7 @@ def generate_tokens(
         end_id: the token that ends a text, or None.
         forbidden: (V,) booleans, true for tokens that are never generated.
         stopped: whether the text of this number ends with these new tokens.
+        checks: what the texts, which have the numbers of their prompts, may be.
         sources: how much of each prompt is a source to write a target for; None where prompts are continued.
         copied: ids of tokens that, where they are in a prompt, should be in what follows it.
         bonus: what each of them adds to the score of a text, see `Copied`.
@@ -144,17 +163,23 @@ def generate_tokens(
         ids = torch.tensor(copied, device=reader.sequences.device)
         wanted = Copied(ids, reader.sequences.shape[1], bonus)
     rules = _rules(reader, config, end_id, forbidden, wanted)
+    refuses: Refuses | None = checks.refuses if checks is not None else None
     if config.num_beams > 1:
-        found = beam_search(reader, rules, config, limits, end_id, stopped)
-        return [[list(hypothesis.tokens) for hypothesis in best] for best in found]
+        found = beam_search(reader, rules, config, limits, end_id, stopped, refuses)
+        return [
+            [_allowed(checks, text, hypothesis.tokens) for hypothesis in best]
+            for text, best in enumerate(found)
+        ]
     copies = config.num_return_sequences
     reader.select([row for row in range(len(prompts)) for _ in range(copies)])
     tokens: list[list[int]] = [[] for _ in range(copies * len(prompts))]
     own_limits = [limit for limit in limits for _ in range(copies)]
     own_stopped = stopped and (lambda text, new: stopped(text // copies, new))
+    own_refuses = refuses and (lambda text, new, ends: refuses(text // copies, new, ends))
     choose = _choice(config, len(prompts))
-    for text, token in continue_texts(reader, rules, choose, own_limits, end_id, own_stopped):
+    for text, token in continue_texts(reader, rules, choose, own_limits, end_id, own_stopped, own_refuses):
         tokens[text].append(token)
+    tokens = [_allowed(checks, text // copies, new) for text, new in enumerate(tokens)]
     return [tokens[start : start + copies] for start in range(0, len(tokens), copies)]
 
 
@@ -167,12 +192,17 @@ def stream_tokens(
     *,
     end_id: int | None = None,
     forbidden: Tensor | None = None,
+    checks: TextChecks | None = None,
 ) -> Iterator[int]:
-    """Continue one prompt, giving out every token once it is known; arguments as in `generate_tokens`."""
+    """Continue one prompt, giving out every token once it is known; arguments as in `generate_tokens`.
+
+    With `checks`, the text may have come to an end that it may not have; see `TextChecks.allowed_part`.
+    """
     with torch.inference_mode():
         reader = CausalReader(trunk, head, [prompt], limit)
         rules = _rules(reader, config, end_id, forbidden)
-        steps = continue_texts(reader, rules, _choice(config, 1), [limit], end_id)
+        refuses = checks.refuses if checks is not None else None
+        steps = continue_texts(reader, rules, _choice(config, 1), [limit], end_id, refuses=refuses)
     while True:
         with torch.inference_mode():  # not while the caller has its turn
             step = next(steps, None)
@@ -196,6 +226,23 @@ def _rules(
 def _choice(config: GenerationConfig, prompts: int) -> Choice:
     copies = config.num_return_sequences
     return Draws(config.seed, prompts * copies, copies) if config.sample else likeliest
+
+
+def _allowed(checks: TextChecks | None, text: int, tokens: Sequence[int]) -> list[int]:
+    return list(tokens) if checks is None else checks.allowed_part(text, tokens)
+
+
+def _text_rules(config: GenerationConfig, more: Sequence[TextRule]) -> list[TextRule]:
+    return [*([BlockList(config.block_list)] if config.block_list else []), *more]
+
+
+def _checks(
+    codec: TextCodec,
+    text_rules: Sequence[TextRule],
+    prompts: Sequence[tuple[str, Sequence[int]]],
+    config: GenerationConfig,
+) -> TextChecks | None:
+    return TextChecks(codec, text_rules, prompts, config.stop) if text_rules else None
 
 
 def _read(

@@ -17,6 +17,7 @@ from roots_kg.encoding.causal_side import read_causal_side
 from roots_kg.encoding.checkpoints import bert_trunk, is_checkpoint, load_checkpoint
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.text import TextCodec
+from roots_kg.encoding.decoding.text_rules import TextRule
 from roots_kg.encoding.hybrid import HybridEncoder, Reading
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.quantization import QuantizedEncoder
@@ -184,6 +185,7 @@ class TextEncoder(nn.Module):
         prompts: Sequence[str],
         config: GenerationConfig,
         progress: Callable[[int], None] | None = None,
+        text_rules: Sequence[TextRule] = (),
     ) -> list[list[str]]:
         """Continue prompts; arguments and result as in `generation.generate`.
 
@@ -191,11 +193,13 @@ class TextEncoder(nn.Module):
             UsageError: if the encoder has no trained language-model head, or a prompt does not fit.
         """
         trunk, head = self.language_model()
-        return generation.generate(trunk, head, self.codec, prompts, config, progress)
+        return generation.generate(trunk, head, self.codec, prompts, config, progress, text_rules)
 
-    def stream(self, prompt: str, config: GenerationConfig) -> Iterator[str]:
+    def stream(
+        self, prompt: str, config: GenerationConfig, text_rules: Sequence[TextRule] = ()
+    ) -> Iterator[str]:
         """Continue one prompt, piece by piece; see `generation.stream` and `generate`."""
-        return generation.stream(*self.language_model(), self.codec, prompt, config)
+        return generation.stream(*self.language_model(), self.codec, prompt, config, text_rules)
 
     def train(self, mode: bool = True) -> TextEncoder:
         """Set training or evaluation mode."""

@@ -16,6 +16,7 @@ from roots_kg.adaptation.generation.slots import Source, contains, slots_of
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.reader import CausalReader
 from roots_kg.encoding.decoding.text import Continuation, TextCodec
+from roots_kg.encoding.decoding.text_rules import TextChecks, TextRule
 from roots_kg.encoding.generation import generate_tokens
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.pairs import (
@@ -140,16 +141,19 @@ class Writer:
     orders: int = 1
 
     @torch.inference_mode()
-    def write(self, sources: Sequence[Source]) -> list[list[tuple[str, float]]]:
+    def write(
+        self, sources: Sequence[Source], text_rules: Sequence[TextRule] = ()
+    ) -> list[list[tuple[str, float]]]:
         """Return for each source the best texts with their probabilities, best first, without repeats.
 
         The probability is that of `score`. What is best is the likeliest as a whole, where each name that it
-        writes counts for `CHOSEN` nats; texts that are likelier are not among those that follow it.
+        writes counts for `CHOSEN` nats; texts that are likelier are not among those that follow it. Rules are
+        asked about texts with the names in their slots.
         """
         if not sources:
             return []
         ordered = [(number, each) for number, source in enumerate(sources) for each in self._orders(source)]
-        written = self._search([each for _, each in ordered])
+        written = self._search([each for _, each in ordered], text_rules)
         found: list[list[str]] = [[] for _ in sources]
         for (number, _), texts in zip(ordered, written, strict=True):
             found[number] += texts if self.orders == 1 else texts[:FOUND]
@@ -161,7 +165,7 @@ class Writer:
         others = [source.reordered(draw) for _ in range(self.orders - 1)] if len(source.triples) > 1 else []
         return list(dict.fromkeys([source, *others]))
 
-    def _search(self, sources: Sequence[Source]) -> list[list[str]]:
+    def _search(self, sources: Sequence[Source], text_rules: Sequence[TextRule]) -> list[list[str]]:
         """Return what beam search finds for each source, best first."""
         rows = self._prompts(sources)
         limits = [self._limit(row) for row in rows]
@@ -178,11 +182,21 @@ class Writer:
                 forbidden=self._forbidden,
                 sources=Sources([len(rows[number].source) for number in part], self.layout),
                 copied=self.tokens.slot_ids,
+                checks=self._checks([sources[number] for number in part], text_rules),
                 bonus=NAMED,
             )
             for number, continuations in zip(part, written, strict=True):
                 found[number] = self._texts(sources[number], continuations)
         return found
+
+    def _checks(self, sources: Sequence[Source], text_rules: Sequence[TextRule]) -> TextChecks | None:
+        if not text_rules:
+            return None
+
+        def filled(number: int, text: str) -> str:
+            return sources[number].fill(text.strip())
+
+        return TextChecks(self.tokens.codec, text_rules, [("", [])] * len(sources), shown=filled)
 
     def score(self, sources: Sequence[Source], texts: Sequence[str]) -> list[float]:
         """Return how probable a text is to be written for a source.

@@ -14,6 +14,7 @@ from roots_kg.adaptation.modules import FeatureModule
 from roots_kg.adaptation.objective import HeadObjective, Objective
 from roots_kg.adaptation.sample_tasks import SampleTask
 from roots_kg.adaptation.task import Record, Task, label_text
+from roots_kg.encoding.decoding.text_rules import TextRule
 from roots_kg.errors import TaskError, nearest
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, Text, plain_text
 
@@ -139,6 +140,9 @@ class Head(nn.Module, ABC):
     judges_fast: ClassVar[bool] = True
     """Whether metrics can be computed hundreds of times over, to find their intervals."""
 
+    writes: ClassVar[bool] = False
+    """Whether the head writes texts, which obey its `text_rules`."""
+
     default_metrics: ClassVar[tuple[str, ...]]
     """The metrics reported when the task names none."""
 
@@ -153,6 +157,7 @@ class Head(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.task, self.size, self.knowledge = task, size, knowledge
+        self.text_rules: tuple[TextRule, ...] = ()  # no part of the state: they are given where it is used
         self.module: FeatureModule | None = None  # what a meta-trained learner lets it see features through
         if self.needs_knowledge and knowledge is None:
             raise TaskError(f"the head {task.head!r} needs a graph", hint="name one with `--knowledge`")

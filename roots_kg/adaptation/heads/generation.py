@@ -74,6 +74,7 @@ class GenerationHead(Head):
     reads_fusion = False
     exclusive = False
     judges_fast = False
+    writes = True
     default_metrics = ("bleu", "chrf")
     metric_names = (*TEXT, *NAMES)
     sample_task = sample_tasks.GENERATION
@@ -199,7 +200,7 @@ class GenerationHead(Head):
     def decode(self, encoded: EncodedTexts) -> list[Prediction]:
         """Write a text for each text, with the triples of the graph that it was written from."""
         facts = self._facts(encoded)
-        written = self._writer(encoded).write(self._sources(encoded, facts))
+        written = self._writer(encoded).write(self._sources(encoded, facts), self.text_rules)
         return [
             Prediction(*ranked[0], tuple(ranked[:RANKED]), tuple((fact.number, fact.weight) for fact in own))
             for ranked, own in zip(written, facts, strict=True)

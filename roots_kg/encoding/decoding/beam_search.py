@@ -7,15 +7,17 @@ log p / n^α, where α is the length penalty, if it is among the k best that end
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from roots_kg.encoding.decoding.config import GenerationConfig
 from roots_kg.encoding.decoding.reader import CausalReader
 from roots_kg.encoding.decoding.sampling import Stopped
 from roots_kg.encoding.decoding.scores import RULED_OUT, NextTokenRules
+from roots_kg.encoding.decoding.text_rules import Refuses
 
 __all__ = ["Hypothesis", "beam_search"]
 
@@ -40,8 +42,11 @@ def beam_search(
     limits: Sequence[int],
     end_id: int | None,
     stopped: Stopped | None = None,
+    refuses: Refuses | None = None,
 ) -> list[list[Hypothesis]]:
     """Return for each text up to `config.num_return_sequences` continuations, best first.
+
+    Where rules leave no token that could follow, and none is complete, it is the best as far as it came.
 
     Args:
         reader: B texts.
@@ -50,6 +55,7 @@ def beam_search(
         limits: the most tokens that each is continued by.
         end_id: the token that ends a text, or None.
         stopped: asked for every continuation that might be followed further.
+        refuses: asked for every one that might be followed or kept.
     """
     searches = [_Search(text, limit, config) for text, limit in enumerate(limits)]
     searching, beams = searches, 1
@@ -60,7 +66,11 @@ def beam_search(
         scores = scores + torch.tensor(so_far, device=scores.device)
         size = scores.shape[1]
         scores = scores.view(len(searching), beams * size)
-        best = scores.topk(min(2 * config.num_beams, beams * size), dim=1)
+        most = min(2 * config.num_beams, beams * size)
+        if refuses is not None:
+            refusals = [search.refusals(refuses, size, end_id) for search in searching]
+            scores = _without_refused(scores, most, refusals)
+        best = scores.topk(most, dim=1)
         rows: list[int] = []
         tokens: list[int] = []
         remaining = []
@@ -79,6 +89,29 @@ def beam_search(
         reader.add(torch.tensor(tokens, device=reader.lengths.device))
 
 
+def _without_refused(scores: Tensor, most: int, refused: Sequence[Callable[[int], bool]]) -> Tensor:
+    """Rule tokens out of the scores of some searches, so that the `most` best of each are not refused.
+
+    Args:
+        scores: (S, beams · V).
+        most: how many are wanted.
+        refused: for each search, whether it may not have what has this index.
+    """
+    for place, refuses in enumerate(refused):
+        looked_at, allowed = most, set[int]()
+        while True:
+            best = scores[place].topk(min(looked_at, scores.shape[1]))
+            found = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            unknown = [index for score, index in found if score > RULED_OUT and index not in allowed]
+            out = [index for index in unknown if refuses(index)]
+            if not out:
+                break
+            allowed.update(set(unknown).difference(out))
+            scores[place, out] = RULED_OUT
+            looked_at *= 2  # so that a rule that refuses nearly everything takes few rounds
+    return scores
+
+
 class _Search:
     """The continuations of one text: those that are followed, and the best that are complete."""
 
@@ -87,6 +120,18 @@ class _Search:
         self.running = [Hypothesis((), 0.0)]
         self.complete: list[Hypothesis] = []
         self.steps = 0
+
+    def refusals(self, refuses: Refuses, size: int, end_id: int | None) -> Callable[[int], bool]:
+        """Return what tells whether beam · V + token is refused as what comes next."""
+
+        def refused(index: int) -> bool:
+            beam, token = divmod(index, size)
+            tokens = self.running[beam].tokens
+            if token == end_id:
+                return refuses(self.text, tokens, True)
+            return refuses(self.text, (*tokens, token), self.steps + 1 == self.limit)
+
+        return refused
 
     def take(
         self,
@@ -125,8 +170,9 @@ class _Search:
         return chosen + chosen[:1] * missing
 
     def results(self) -> list[Hypothesis]:
-        """Return the best complete continuations; an empty one if the rules left none."""
-        return self.complete[: self.config.num_return_sequences] or [Hypothesis((), RULED_OUT)]
+        """Return the best complete continuations; if the rules left none, the best as far as it came."""
+        so_far = Hypothesis(self.running[0].tokens, RULED_OUT)
+        return self.complete[: self.config.num_return_sequences] or [so_far]
 
     def _over(self, best_running: float) -> bool:
         if len(self.complete) < self.config.num_beams:

@@ -37,6 +37,8 @@ class GenerationConfig:
             "never": when nothing that it could become would be.
         num_return_sequences: continuations of each prompt.
         stop: a text ends before the first of these strings in its continuation.
+        block_list: words and phrases that do not occur in a continuation, in any case; see
+            `roots_kg.encoding.decoding.block_list.BlockList`.
         seed: of the draws; None draws otherwise every time. What is drawn for a prompt depends on the prompt
             and the seed alone.
 
@@ -58,6 +60,7 @@ class GenerationConfig:
     early_stopping: bool | Literal["never"] = False
     num_return_sequences: int = 1
     stop: tuple[str, ...] = ()
+    block_list: tuple[str, ...] = ()
     seed: int | None = None
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from roots_kg.encoding.decoding.reader import CausalReader
 from roots_kg.encoding.decoding.scores import RULED_OUT, NextTokenRules
+from roots_kg.encoding.decoding.text_rules import Refuses
 
 __all__ = ["Choice", "Draws", "Stopped", "continue_texts", "likeliest"]
 
@@ -27,6 +28,7 @@ def continue_texts(
     limits: Sequence[int],
     end_id: int | None,
     stopped: Stopped | None = None,
+    refuses: Refuses | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Continue every text of a reader; texts that have ended are read no further.
 
@@ -37,6 +39,7 @@ def continue_texts(
         limits: the most tokens that each is continued by.
         end_id: the token that ends a text, or None.
         stopped: asked after every token.
+        refuses: asked about the tokens that are chosen; where it refuses one, another is chosen.
 
     Yields:
         The number of a text and its next token, as soon as it is known; the end is not told.
@@ -46,6 +49,9 @@ def continue_texts(
     while True:
         scores = rules(reader.logits, reader.sequences, reader.lengths)
         chosen = choose(scores, texts)
+        if refuses is not None:
+            ask = _asked(refuses, texts, tokens, limits, end_id)
+            scores, chosen = _choose_allowed(reader, rules, choose, texts, scores, chosen, ask)
         going = []
         for row, (text, token, possible) in enumerate(
             zip(texts, chosen.tolist(), _possible(scores, chosen), strict=True)
@@ -95,6 +101,58 @@ class Draws:
         # rounding may reach the whole sum, beyond which there is no token
         last = torch.searchsorted(below, whole).clamp_max(scores.shape[1] - 1)
         return torch.minimum(torch.searchsorted(below, wanted, right=True), last).squeeze(1)
+
+
+def _asked(
+    refuses: Refuses,
+    texts: Sequence[int],
+    tokens: Sequence[list[int]],
+    limits: Sequence[int],
+    end_id: int | None,
+) -> Callable[[int, int], bool]:
+    """Return what tells whether a row may not go on with a token."""
+
+    def refused(row: int, token: int) -> bool:
+        text = texts[row]
+        if token == end_id:
+            return refuses(text, tokens[text], True)
+        return refuses(text, [*tokens[text], token], len(tokens[text]) + 1 == limits[text])
+
+    return refused
+
+
+def _choose_allowed(
+    reader: CausalReader,
+    rules: NextTokenRules,
+    choose: Choice,
+    texts: Sequence[int],
+    scores: Tensor,
+    chosen: Tensor,
+    refused: Callable[[int, int], bool],
+) -> tuple[Tensor, Tensor]:
+    """Choose again where what was chosen is refused, until nothing is or nothing is left.
+
+    Every time twice as many of the likeliest tokens are looked at, so that a rule that refuses nearly all
+    of them takes few rounds.
+
+    Returns:
+        The scores, (B, V), in which refused tokens are ruled out, and tokens, (B,).
+    """
+    rows, looked_at, logits = list(range(len(texts))), 1, reader.logits
+    while True:
+        candidates = zip(rows, chosen[rows].tolist(), _possible(scores[rows], chosen[rows]), strict=True)
+        refusals = {row: token for row, token, possible in candidates if possible and refused(row, token)}
+        if not refusals:
+            return scores, chosen
+        rows, logits, scores, chosen = list(refusals), logits.clone(), scores.clone(), chosen.clone()
+        for row, token in refusals.items():
+            best = scores[row].topk(min(looked_at, scores.shape[1]))
+            others = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            out = [other for score, other in others if score > RULED_OUT and refused(row, other)]
+            logits[row, [token, *out]] = RULED_OUT
+        scores[rows] = rules(logits[rows], reader.sequences[rows], reader.lengths[rows])
+        chosen[rows] = choose(scores[rows], [texts[row] for row in rows])
+        looked_at *= 2
 
 
 def _possible(scores: Tensor, chosen: Tensor) -> list[bool]:

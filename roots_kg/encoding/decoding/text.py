@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from copy import copy
+from functools import cached_property
 
 import tokenizers
 import torch
@@ -83,24 +85,39 @@ class TextCodec:
 
         Those that the tokenizer does not know are among them.
         """
-        known = self._tokenizer.get_vocab(with_added_tokens=True)
-        special = {
-            number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
-        }
-        special |= {number for token, number in known.items() if UNUSED.fullmatch(token)}
+        known = self._tokenizer.get_vocab(with_added_tokens=True).values()
+        text = [number for number in known if number < vocab_size and number not in self._no_text]
         forbidden = torch.ones(vocab_size, dtype=torch.bool)
-        forbidden[[number for number in known.values() if number < vocab_size and number not in special]] = (
-            False
-        )
+        forbidden[text] = False
         if self.end_id is not None:
             forbidden[self.end_id] = False
         return forbidden
+
+    def written(self, texts: Sequence[str]) -> list[str]:
+        """Return texts as they stand when their tokens are generated.
+
+        Those with a token that stands for no text, such as one for what is unknown, are left out.
+        """
+        written = []
+        for ids in self.tokens(texts):
+            if not self._no_text.intersection(ids):
+                read = Continuation(self, "", [], ())
+                written.append("".join(map(read.add, ids)) + read.finish())
+        return written
 
     def tokens_to_text(self, prompt: str, prompt_ids: Sequence[int]) -> _WordPieces | _Decoded:
         """Return what turns the tokens that continue a prompt into text."""
         if self._word_piece is not None:
             return _WordPieces(self._tokenizer, WordPieceText(prompt, self._word_piece))
         return _Decoded(self._tokenizer, prompt_ids)
+
+    @cached_property
+    def _no_text(self) -> frozenset[int]:
+        """The tokens that stand for no text."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        known = self._tokenizer.get_vocab(with_added_tokens=True)
+        unused = {number for token, number in known.items() if UNUSED.fullmatch(token)}
+        return frozenset(unused | {number for number, token in added.items() if token.special})
 
     def _first_known(self, tokens: Sequence[str]) -> int | None:
         ids = map(self._tokenizer.token_to_id, tokens)
@@ -123,6 +140,12 @@ class Continuation:
         self._decoder = codec.tokens_to_text(prompt, prompt_ids)
         self._stop, self._held = stop, ""
         self.stopped = False
+
+    def copy(self) -> Continuation:
+        """Return another continuation that is as far as this one."""
+        other = copy(self)
+        other._decoder = self._decoder.copy()
+        return other
 
     def add(self, token: int) -> str:
         """Return the text that is settled by another token, which may be none."""
@@ -162,6 +185,9 @@ class _WordPieces:
     def __init__(self, tokenizer: tokenizers.Tokenizer, text: WordPieceText) -> None:
         self._tokenizer, self._text = tokenizer, text
 
+    def copy(self) -> _WordPieces:
+        return _WordPieces(self._tokenizer, self._text.copy())
+
     def add(self, token: int) -> str:
         return self._text.add(self._tokenizer.id_to_token(token) or "")
 
@@ -176,6 +202,11 @@ class _Decoded:
         self._tokenizer = tokenizer
         self._ids = list(prompt_ids)
         self._given = len(self._decode())
+
+    def copy(self) -> _Decoded:
+        other = copy(self)
+        other._ids = [*self._ids]
+        return other
 
     def add(self, token: int) -> str:
         self._ids.append(token)

@@ -7,6 +7,8 @@ that text already shown never changes.
 
 from __future__ import annotations
 
+from copy import copy
+
 __all__ = ["WordPieceText"]
 
 CLOSING = frozenset(".,;:!?%)]}”…°")
@@ -31,6 +33,12 @@ class WordPieceText:
         self._opened = {mark for mark in TOGGLING if before.count(mark) % 2}
         self._quoting = self._quoting_before = False
         self._glued = not before or before[-1].isspace() or self._glues(before[-1])
+
+    def copy(self) -> WordPieceText:
+        """Return another text that is as far as this one."""
+        other = copy(self)
+        other._opened = {*self._opened}
+        return other
 
     def add(self, token: str) -> str:
         """Return what a token adds to the text: itself, with a space in front where one belongs."""
