@@ -1,4 +1,5 @@
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -81,6 +82,25 @@ def test_a_stop_string_ends_the_text(roots, loaded):
     stop = rest[4:6]
     result = roots("generate", "small", "--prompt", PROMPT, "--stop", stop, "--stop", "§§")
     assert result.out == f"{PROMPT}{rest[: rest.index(stop)]}\n"
+
+
+def test_a_block_list_keeps_words_out_of_the_text(roots, loaded, tmp_path):
+    path = tmp_path / "blocked.txt"
+    plain = loaded.generate(PROMPT)
+    blocked = sorted(set(re.findall(r"\w+", plain.removeprefix(PROMPT))))[:5]
+    path.write_text("# words\n" + "\n".join(blocked), encoding="utf-8")
+    result = roots("generate", "small", "--prompt", PROMPT, "--block-list", path)
+    assert result.out == f"{loaded.generate(PROMPT, block_list=blocked)}\n"
+    assert not set(re.findall(r"\w+", result.out.removeprefix(PROMPT).lower())).intersection(blocked)
+    assert result.out != f"{plain}\n"
+
+
+def test_a_block_list_that_cannot_be_used_is_told_with_its_line(roots, tmp_path):
+    path = tmp_path / "blocked.txt"
+    path.write_bytes(b"dog\n\xff")
+    result = roots("generate", "small", "--prompt", PROMPT, "--block-list", path)
+    assert (result.code, result.out) == (1, "")
+    assert f"{path}:2: not UTF-8" in result.err
 
 
 def test_a_terminal_shows_pieces_as_they_come_and_in_the_end_the_same(roots, loaded, monkeypatch):

@@ -169,9 +169,10 @@ def test_a_text_that_can_only_go_on_with_a_blocked_word_ends_before_it(model):
             model.obey([])
 
 
-def test_words_are_blocked_as_the_tokenizer_writes_them(tmp_path):
-    train_tokenizer(["cafe a b"], TokenizerConfig(vocab_size=40, lowercase=True)).save(str(tmp_path / "tokenizer.json"))
-    codec = TextCodec((tmp_path / "tokenizer.json").read_text())
+def test_words_are_blocked_as_the_tokenizer_writes_them(letters):
+    stripping = tokenizers.Tokenizer.from_file(str(letters))
+    stripping.decoder = tokenizers.decoders.WordPiece()
+    codec = TextCodec(stripping.to_str())
     rule = BlockList(["Café"])
     assert rule("", "the cafe", True)
     assert not rule.written_by(codec)("", "the cafe", True)

@@ -42,6 +42,8 @@ class TextCodec:
         self._tokenizer = library_tokenizer(tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._unknown = {parts["model"].get("unk_id")}  # of Unigram; others name the token
+        self._unknown.add(self._tokenizer.token_to_id(parts["model"].get("unk_token") or ""))
         decoder = parts.get("decoder") or {}
         self._word_piece: str | None = decoder.get("prefix") if decoder.get("type") == "WordPiece" else None
         self.end_id = self._first_known(ENDS)
@@ -100,7 +102,7 @@ class TextCodec:
         """
         written = []
         for ids in self.tokens(texts):
-            if not self._no_text.intersection(ids):
+            if not self._no_text.union(self._unknown).intersection(ids):
                 read = Continuation(self, "", [], ())
                 written.append("".join(map(read.add, ids)) + read.finish())
         return written

@@ -1,15 +1,20 @@
 """What the generation head reads, learns and writes."""
 
 import math
+import re
 
 import pytest
+import tokenizers
 import torch
 
 from roots_kg.adaptation.few_shot import FewShotConfig
 from roots_kg.adaptation.generation.adapting import mean_loss
+from roots_kg.adaptation.generation.slots import add_slots, contains
+from roots_kg.adaptation.generation.writer import SourceTokens, Writer
 from roots_kg.adaptation.heads.base import Prediction
 from roots_kg.adaptation.heads.generation import GenerationHead, Wanted
 from roots_kg.adaptation.task import Task
+from roots_kg.encoding.decoding.block_list import BlockList
 from roots_kg.encoding.hybrid import HybridEncoder
 from roots_kg.encoding.language_model import LanguageModelHead
 from roots_kg.encoding.pairs import PairLayout
@@ -128,6 +133,40 @@ def test_texts_come_with_their_probability_best_first(fitted, encode):
     assert probabilities == sorted(probabilities, reverse=True)
     for text, probability in found.ranked:
         assert head.support_of(encoded, text) == [pytest.approx(probability, rel=1e-4)]
+
+
+def test_what_is_written_obeys_rules_and_names_of_triples_do_so_too(fitted, encode):
+    head, _ = fitted
+    texts = ["where is graz?", "ulm | located_in | germany"]
+    plain = head.decode(encode(texts))
+    words = {word for found in plain for text, _ in found.ranked for word in re.findall(r"\w+", text)}
+    head.text_rules = (BlockList(sorted(words)),)
+    for found in head.decode(encode(texts)):
+        for text, probability in found.ranked:
+            assert not words.intersection(re.findall(r"\w+", text))
+            assert 0 < probability < 1
+    head.text_rules = ()
+    assert head.decode(encode(texts)) == plain
+
+
+def test_a_slot_is_refused_where_its_name_is_blocked(letters):
+    tokenizer = tokenizers.Tokenizer.from_file(str(letters))
+    add_slots(tokenizer, 4)
+    tokens = SourceTokens(tokenizer.to_str(), 96)
+    torch.manual_seed(0)
+    shape = TransformerConfig(64, 32, 2, 4, 48, 96, norm="pre", positions="rotary")
+    writer = Writer(
+        Transformer(shape).eval(), LanguageModelHead(32, 64).eval(), tokens, PairLayout(True, True), 12, 3
+    )
+    with torch.no_grad():
+        writer.head.bias[tokens.slot_ids] = 2.0
+    sources = [tokens.source("", [("Ulm", "near", "Bad Urach")]), tokens.source("", [("Graz", "in", "Ulm")])]
+    plain = writer.write(sources)
+    for name in ("ulm", "urach", "Graz"):
+        assert any(name.lower() in text.lower() for ranked in plain for text, _ in ranked)
+        written = writer.write(sources, [BlockList([name])])
+        assert not any(contains(text.lower(), name.lower()) for ranked in written for text, _ in ranked)
+        assert any(ranked[0][0] for ranked in written)
 
 
 def test_the_loss_is_the_mean_over_the_tokens_of_all_references(fitted, encode, read):
