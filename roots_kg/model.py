@@ -30,7 +30,7 @@ from roots_kg.encoding.interface import Encoder
 from roots_kg.encoding.text_encoder import Precision, TextEncoder
 from roots_kg.errors import TaskError, UsageError, nearest
 from roots_kg.explain import Explanation, explain_predictions
-from roots_kg.fusion.encoder import EncodedTexts, Knowledge, KnowledgeEncoder, Text
+from roots_kg.fusion.encoder import TEXTS_AT_A_TIME, EncodedTexts, Knowledge, KnowledgeEncoder, Text
 from roots_kg.fusion.layer import FusionConfig
 from roots_kg.fusion.store import FusionBundle, load_fusion
 from roots_kg.graph import alignment
@@ -44,7 +44,6 @@ from roots_kg.weights import PRETRAINED
 
 __all__ = ["AdaptReport", "EvaluationReport", "RootsModel"]
 
-TEXTS_AT_A_TIME = 256
 HUB = "hf:"
 
 Progress = Callable[[int], None]

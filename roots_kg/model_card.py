@@ -44,7 +44,10 @@ PIPELINES = {
 }
 """What the kinds of heads are called on model hubs."""
 
-REPORTS = {"knowledge": "What the graph is worth", "robustness": "Robustness"}
+REPORTS = {"knowledge": "What the graph is worth", "robustness": "Robustness", "bias": "Bias"}
+
+SWAPPED = ("classification", "multilabel", "answer")
+"""The heads that a report of bias is for."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +281,9 @@ def _limits(
         if graph is not None and "robustness" not in known.reports:
             way = "`roots report --robustness --record` does"
             yield f"`{task.name}`: how it stands up to noise was not measured; {way}."
+        if "bias" not in known.reports:
+            way = "; `roots report --bias --record` does" if task.head in SWAPPED else ""
+            yield f"`{task.name}`: whether it treats groups of people alike was not measured{way}."
         if "temperature" in known.fit:
             yield f"`{task.name}`: probabilities are calibrated on what was learned from, for texts like it."
     if graph is not None:

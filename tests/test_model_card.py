@@ -63,17 +63,27 @@ def test_what_was_not_measured_stands_among_the_limits_until_it_is():
     text = render_card(made, [TASK], "roots-base.", GRAPH)
     assert "it was not judged on examples that are held out" in text
     assert "what its graph is worth was not measured" in text
+    assert "whether it treats groups of people alike was not measured; `roots report --bias" in text
     assert "1 labels have no example" in text
     made.judged("mail", Judgement("test.jsonl", 12, {"accuracy": 0.75}, {"accuracy": (0.5, 0.9)}))
     made.reported("mail", "knowledge", "The graph helps.")
     made.reported("mail", "robustness", "It bends.")
+    made.reported("mail", "bias", "Two flips.")
     fields, text = front(render_card(made, [TASK], "roots-base.", GRAPH))
     assert "was not" not in text
     assert "12 examples are few to judge by" in text
     assert "| accuracy | 0.7500 | 0.5000 to 0.9000 |" in text
     assert "The graph helps." in text
+    assert "### Bias\n\nTwo flips." in text
     (result,) = fields["model-index"][0]["results"]
     assert result["metrics"] == [{"type": "accuracy", "value": 0.75}]
+
+
+def test_a_card_names_no_report_of_bias_for_a_head_that_it_is_not_for():
+    made = ModelCard({"sentences": TaskCard(examples=3)})
+    text = render_card(made, [Described("sentences", "generation", "", {})], "roots-base.", None)
+    assert "whether it treats groups of people alike was not measured." in text
+    assert "--bias" not in text
 
 
 def test_a_file_that_is_judged_again_replaces_what_was_known_of_it():

@@ -156,7 +156,7 @@ def _stream(model: RootsModel, heads: Sequence[Head], source: Path, target: Path
 
     from roots_kg.adaptation.task import each_record
     from roots_kg.files import replacing
-    from roots_kg.model import TEXTS_AT_A_TIME
+    from roots_kg.fusion.encoder import TEXTS_AT_A_TIME
 
     count = 0
     records = each_record(source)

@@ -23,9 +23,10 @@ from roots_kg.adaptation.task import Record
 from roots_kg.config import from_mapping, load_yaml
 from roots_kg.errors import UsageError
 from roots_kg.evaluation.verdict import number, points
+from roots_kg.fusion.encoder import TEXTS_AT_A_TIME
 from roots_kg.graph.store import GraphBundle
 from roots_kg.intervals import Estimate, bootstrap, percentiles, wilson
-from roots_kg.model import TEXTS_AT_A_TIME, RootsModel
+from roots_kg.model import RootsModel
 from roots_kg.model_card import markdown_cell, markdown_table
 
 __all__ = [

@@ -38,6 +38,7 @@ from roots_kg.graph.linking import Mention
 from roots_kg.graph.retrieval import Subgraph
 
 __all__ = [
+    "TEXTS_AT_A_TIME",
     "EncodedTexts",
     "Knowledge",
     "KnowledgeEncoder",
@@ -47,6 +48,9 @@ __all__ = [
     "TokenStates",
     "plain_text",
 ]
+
+TEXTS_AT_A_TIME = 256
+"""Of many texts, how many should be read at once."""
 
 MENTION_STAND_IN = "this"
 """What a mention is replaced by when it is asked what a text says about it, whatever it is called."""

@@ -13,14 +13,12 @@ from roots_kg.adaptation.heads.base import Head
 from roots_kg.adaptation.meta_learning.learner import Episode
 from roots_kg.adaptation.task import Task, read_records
 from roots_kg.errors import TaskError, UsageError
-from roots_kg.fusion.encoder import KnowledgeEncoder, Text
+from roots_kg.fusion.encoder import TEXTS_AT_A_TIME, KnowledgeEncoder, Text
 from roots_kg.registry import get_head
 from roots_kg.training.meta_config import GraphEpisodes
 from roots_kg.training.meta_texts import graph_task
 
 __all__ = ["Material", "Vectors", "episode_batch", "read_material"]
-
-TEXTS_AT_A_TIME = 256
 
 
 @dataclass
