@@ -166,8 +166,7 @@ class Service:
         The model is another one afterwards; what is being answered is answered by the one that was there.
 
         Raises:
-            GraphError, UsageError: if a triple is not there, if a name is not clear, or if the model does not
-                take a new relation.
+            GraphError, UsageError: if a triple is not there, or if a name is not clear.
         """
         bundle = self.bundle
         removed = added = new = 0

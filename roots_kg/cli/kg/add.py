@@ -23,7 +23,6 @@ from roots_kg.cli.kg.edits import (
 )
 from roots_kg.cli.kg.graphs import FormatOption, OnErrorOption, RejectsOption, load_bundle
 from roots_kg.cli.output import JsonOption, figures, print_json
-from roots_kg.errors import UsageError
 
 if TYPE_CHECKING:
     from roots_kg.graph.editing import Addition
@@ -65,10 +64,6 @@ def add(
     started, cpu = time.perf_counter(), time.process_time()
     edited, report = add_triples(loaded, stated, new=not no_new)
     seconds = {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu}
-    if report.relations and folder != bundle:
-        message = f"a model takes no new relation into its graph, such as {report.relations[0]!r}"
-        hint = "add it to a graph bundle and adapt the task again with that"
-        raise UsageError(message, path=bundle, hint=hint)
     if not dry_run and edited is not loaded:
         save(edited, folder, before)
     similar = _similar(loaded.graph, report)

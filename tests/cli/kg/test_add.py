@@ -196,11 +196,19 @@ def test_an_added_fact_is_evidence_at_the_next_prediction(roots, small_model, tm
     assert head == (small_model / "head-0.safetensors").read_bytes()
 
 
-def test_a_model_takes_no_new_relation(roots, small_model, tmp_path):
-    model = shutil.copytree(small_model, tmp_path / "model")
-    before = contents(model)
-    result = roots("kg", "add", model, "Graz|twin_town|Ulm")
-    assert result.code == 2
-    assert "a model takes no new relation into its graph, such as 'twin_town'" in result.err
-    assert "adapt the task again" in result.err
-    assert contents(model) == before
+def test_a_model_takes_a_new_relation_and_answers_what_it_has_learned_as_before(roots, two_tasks, tmp_path):
+    model = shutil.copytree(two_tasks, tmp_path / "model")
+    texts = ["The parcel to Kalmar never arrived.", "In which country is Kalmar?"]
+    before = RootsModel.from_pretrained(model).predict_all(texts)
+    found = roots("kg", "add", model, "Graz|twin_town|Ulm", "Hallstatt|twin_town|Graz", "--json").json
+    assert (found["new_relations"], found["new_entities"]) == (["twin_town"], ["Hallstatt"])
+    loaded = RootsModel.from_pretrained(model)
+    for task, predictions in loaded.predict_all(texts).items():  # of which a new entity changes a little
+        for own, known in zip(predictions, before[task], strict=True):
+            assert own.value == known.value
+            assert own.probability == pytest.approx(known.probability, abs=1e-3)
+    (explained,) = loaded.explain(["A parcel to Hallstatt"], "routing")
+    assert ("Hallstatt", "twin_town", "Graz") in [item.triple for item in explained.evidence]
+    assert loaded.explain(["In which country is Hallstatt?"], "questions")[0].prediction
+    loaded.save_pretrained(tmp_path / "again")
+    assert RootsModel.from_pretrained(tmp_path / "again").predict_all(texts) == loaded.predict_all(texts)
