@@ -215,3 +215,15 @@ def test_memory_does_not_grow_with_the_file(roots, routing_folder, towns, small_
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
     early, late = map(int, done.stderr.split())
     assert late - early < 4 * 1024  # KB
+
+
+def test_a_block_list_is_for_models_that_write(roots, small_model, tmp_path):
+    path = tmp_path / "blocked.txt"
+    path.write_text("dog", encoding="utf-8")
+    result = roots("predict", small_model, "a text", "--block-list", path)
+    assert (result.code, "--block-list is for tasks whose answers are written texts" in result.err) == (
+        2,
+        True,
+    )
+    result = roots("predict", small_model, "a text", "--block-list", tmp_path / "none.txt")
+    assert (result.code, "the block list cannot be read" in result.err) == (1, True)

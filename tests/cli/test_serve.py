@@ -58,3 +58,9 @@ def test_a_port_that_is_taken_is_told(roots, small_model):
 def test_a_model_that_is_not_there_is_told(roots, tmp_path):
     result = roots("serve", tmp_path / "none", "--port", 0)
     assert (result.code, "there is no such model folder" in result.err) == (2, True)
+
+
+def test_a_block_list_that_cannot_be_used_is_told_before_the_model_is_loaded(roots, tmp_path):
+    (tmp_path / "blocked.txt").write_text("# nothing", encoding="utf-8")
+    result = roots("serve", tmp_path / "none", "--port", 0, "--block-list", tmp_path / "blocked.txt")
+    assert (result.code, "there is no phrase in this block list" in result.err) == (1, True)
