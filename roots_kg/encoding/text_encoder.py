@@ -177,7 +177,7 @@ class TextEncoder(nn.Module):
         for batch, hidden, _ in self.hidden_states(texts, reading):
             owners = torch.tensor([row.text for row in batch.rows])
             pooled = pool_tokens(hidden, batch.attention_mask.to(hidden.device))
-            sums.index_add_(0, owners, pooled.cpu())
+            sums.index_add_(0, owners, pooled.float().cpu())
         return functional.normalize(sums, dim=-1)
 
     def generate(

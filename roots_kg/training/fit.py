@@ -70,6 +70,7 @@ def trainer_options(
     *,
     on: TrainerConfig | None = None,
     some_unused: bool = False,
+    small_steps: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
     """Return the arguments of `pytorch_lightning.Trainer` that all trainings have in common.
@@ -81,13 +82,14 @@ def trainer_options(
         own: the callbacks of the training itself.
         on: where it runs, and in how many processes.
         some_unused: see `strategy_for`.
+        small_steps: see `TrainerConfig.chosen_accelerator`.
         more: arguments of the training, and of its caller, which win.
 
     Raises:
         ConfigError: if the computer lacks the devices.
     """
     on = on or TrainerConfig()
-    accelerator = more.pop("accelerator", None) or on.chosen_accelerator()
+    accelerator = more.pop("accelerator", None) or on.chosen_accelerator(small_steps=small_steps)
     callbacks = [*([bar] if bar is not None else []), *own, *more.pop("callbacks", [])]
     kept = [*run.callbacks(), *([Ending()] if on.devices > 1 else [])]
     return {

@@ -24,6 +24,7 @@ from roots_kg.training.fit import fit, trainer_options
 from roots_kg.training.fusion_config import FusionTrainingConfig
 from roots_kg.training.fusion_module import Augment, FusionModule
 from roots_kg.training.fusion_texts import FusionTexts
+from roots_kg.training.language_model_training import precision_name
 from roots_kg.training.progress import RichProgress
 from roots_kg.training.runs import Run
 
@@ -110,7 +111,8 @@ def train_fusion(
         config.steps,
         RichProgress("fusion", unit="texts", size=lambda _: config.batch_size) if progress else None,
         on=config.trainer,
-        accelerator=config.trainer.chosen_accelerator(often_faster=False),
+        precision=precision_name(config.precision),
+        small_steps=True,
         max_epochs=1,
         gradient_clip_val=1.0,
         **trainer,

@@ -62,6 +62,7 @@ class FusionTrainingConfig:
         batch_size: texts in a step.
         steps: of the optimizer.
         augmentation: what is done to the vectors of entities while training.
+        precision: "32", or "bf16" for multiplying in bfloat16.
         trainer: where it runs, and in how many processes, which share the texts of a batch.
         seed: of everything that is drawn.
     """
@@ -87,6 +88,7 @@ class FusionTrainingConfig:
     batch_size: int = 64
     steps: int = 300
     augmentation: Augmentation = "none"
+    precision: Literal["32", "bf16"] = "32"
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
 

@@ -17,7 +17,7 @@ from roots_kg.fusion.encoder import KnowledgeEncoder, Surroundings
 from roots_kg.training.fusion_config import FusionTrainingConfig
 from roots_kg.training.fusion_losses import distance_from_start, gate_loss, recovery_loss
 from roots_kg.training.fusion_texts import FusionText, FusionTexts
-from roots_kg.training.sharing import Share, averaged_gradient, gathered, zero_of
+from roots_kg.training.sharing import Share, averaged_gradient, gathered, move, zero_of
 
 __all__ = ["Augment", "FusionModule"]
 
@@ -66,6 +66,15 @@ class FusionModule(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[int]:
         """As many items as there are steps; which step it is, also in a resumed run, Lightning knows."""
         return DataLoader(range(self.settings.steps), batch_size=None)  # type: ignore[arg-type]
+
+    def on_fit_start(self) -> None:
+        """Bring what is not trained to the device, too; the vectors of entities stay where they are."""
+        self._start = {name: value.to(self.device) for name, value in self._start.items()}
+        move(self.layers.encoder, self.device)
+
+    def on_fit_end(self) -> None:
+        """Bring the encoder back."""
+        move(self.layers.encoder, torch.device("cpu"))
 
     def training_step(self, batch: int, number: int) -> Tensor:
         """Return the loss of a step."""
@@ -125,14 +134,14 @@ class FusionModule(lightning.LightningModule):
         It is the state of the masked name, what all tokens took from the graph, and how open the gate was.
         """
         size = len(drawn), self.layers.encoder.hidden_size
-        masked, pooled = torch.zeros(size), torch.zeros(size)
-        opened, length = torch.zeros(len(drawn)), torch.zeros(len(drawn))
+        masked, pooled = torch.zeros(2, *size, device=self.device)
+        opened, length = torch.zeros(2, len(drawn), device=self.device)
         if self.trainer.world_size > 1:  # a process whose texts use less than those of others waits for none
             opened = opened + zero_of(self.fusion) + vectors.sum() * 0
         for part, fused in self.layers.fuse(around, vectors) if around is not None and around.rows else ():
-            owners = torch.tensor([row.text for row in part.rows])
-            pooled = pooled.index_add(0, owners, pool_tokens(fused.knowledge, part.mask))
-            share = fused.gate.mean(dim=-1) * fused.attention.sum(dim=-1) * part.mask
+            owners = torch.tensor([row.text for row in part.rows], device=self.device)
+            pooled = pooled.index_add(0, owners, pool_tokens(fused.knowledge.float(), part.mask))
+            share = fused.gate.float().mean(dim=-1) * fused.attention.float().sum(dim=-1) * part.mask
             opened = opened.index_add(0, owners, share.sum(dim=1))
             length = length.index_add(0, owners, part.mask.sum(dim=1).float())
             places = torch.zeros(part.mask.shape)
@@ -142,7 +151,8 @@ class FusionModule(lightning.LightningModule):
                     start, end = row.offsets.T
                     within = (start < where[1]) & (end > where[0]) & (end > start)
                     places[index, : len(within)] = torch.from_numpy(within)
-            masked = masked.index_add(0, owners, pool_tokens(fused.states, places))
+            places = places.to(self.device)
+            masked = masked.index_add(0, owners, pool_tokens(fused.states.float(), places))
         return torch.cat([masked, pooled, (opened / length.clamp_min(1))[:, None]], dim=1)
 
     def _loss(
@@ -155,7 +165,7 @@ class FusionModule(lightning.LightningModule):
     ) -> Tensor:
         size = self.layers.encoder.hidden_size
         masked, pooled, opened = states[:, :size], states[:, size:-1], states[:, -1]
-        settings, wrong = self.settings, torch.tensor([each.wrong for each in drawn])
+        settings, wrong = self.settings, torch.tensor([each.wrong for each in drawn], device=self.device)
         right, false = (opened.detach()[which] for which in (~wrong, wrong))
         self.openness = float(right.sum() / max(1, len(right))), float(false.sum() / max(1, len(false)))
         stands = masked.detach().any(dim=1)
@@ -183,4 +193,8 @@ class FusionModule(lightning.LightningModule):
             if each.direction >= 0:
                 counted[row] = ~np.isin(ids, self.texts.answers(each.kept, each.direction))
             counted[row, answer[row]] = True
-        return names, torch.from_numpy(answer), torch.from_numpy(counted)
+        return (
+            names.to(self.device),
+            torch.from_numpy(answer).to(self.device),
+            torch.from_numpy(counted).to(self.device),
+        )

@@ -108,7 +108,7 @@ def train_meta(
             config.steps,
             RichProgress("meta", unit="episodes", size=lambda _: config.tasks) if progress else None,
             on=config.trainer,
-            accelerator=config.trainer.chosen_accelerator(often_faster=False),
+            small_steps=True,
             some_unused=True,
             max_epochs=1,
             gradient_clip_val=config.clip,

@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader
 from roots_kg.adaptation.episodes import Draw, EpisodeSampler, Pool
 from roots_kg.adaptation.heads.base import Head
 from roots_kg.adaptation.meta_learning.engine import outcomes
-from roots_kg.adaptation.meta_learning.learner import MetaLearner, Outcome
+from roots_kg.adaptation.meta_learning.learner import Episode, MetaLearner, Outcome
 from roots_kg.adaptation.meta_learning.prototypes import prototype_logits
 from roots_kg.fusion.encoder import KnowledgeEncoder
 from roots_kg.training.meta_config import MetaTrainingConfig
 from roots_kg.training.meta_data import Material, Vectors, encode, episode_batch, texts_of
 from roots_kg.training.runs import log_now
-from roots_kg.training.sharing import Share
+from roots_kg.training.sharing import Share, move
 
 __all__ = ["EpisodeModule", "LearnerModule", "TrunkModule"]
 
@@ -183,6 +183,7 @@ class LearnerModule(EpisodeModule):
         """Return what comes of each episode."""
         learner: MetaLearner = self.trained  # type: ignore[assignment]
         batch = episode_batch(draws, pools, self.material, self._vectors[0], graph=learner.knowledge_size > 0)
+        batch = Episode(*(values.to(self.device) for values in batch))
         return outcomes(learner, batch, self.settings.backend)
 
 
@@ -208,6 +209,14 @@ class TrunkModule(EpisodeModule):
     ) -> None:
         super().__init__(trained, material, train, held_out, config)
         self._layers, self._head = [layers], [head]
+
+    def on_fit_start(self) -> None:
+        """Bring the trunk that an adapter adapts to the device, too."""
+        move(self._layers[0].encoder, self.device)
+
+    def on_fit_end(self) -> None:
+        """Bring it back."""
+        move(self._layers[0].encoder, torch.device("cpu"))
 
     def outcomes(self, draws: Sequence[Draw], pools: Sequence[Pool]) -> Outcome:
         """Return what comes of each episode, whose texts are all read in one go."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from roots_kg.training.trainer_config import TrainerConfig
 
-__all__ = ["ALONE", "Ending", "Share", "averaged_gradient", "gathered", "strategy_for", "zero_of"]
+__all__ = ["ALONE", "Ending", "Share", "averaged_gradient", "gathered", "move", "strategy_for", "zero_of"]
 
 T = TypeVar("T")
 
@@ -109,6 +109,12 @@ def averaged_gradient(module: lightning.LightningModule, values: Tensor) -> Tens
         return values
     averaged: Tensor = _AveragedGradient.apply(values, module.trainer.strategy)  # type: ignore[no-untyped-call]
     return averaged
+
+
+def move(encoder: object, device: torch.device) -> None:
+    """Bring an encoder that a module uses and does not train to a device, in place."""
+    if isinstance(encoder, nn.Module):
+        encoder.to(device)
 
 
 class _AveragedGradient(torch.autograd.Function):

@@ -44,11 +44,11 @@ class TrainerConfig:
         if self.strategy == "fsdp":
             raise ValueError(f"strategy fsdp {why}; use ddp")
 
-    def chosen_accelerator(self, *, often_faster: bool = True) -> Literal["cuda", "cpu"]:
+    def chosen_accelerator(self, *, small_steps: bool = False) -> Literal["cuda", "cpu"]:
         """Return Lightning's name of the accelerator.
 
         Args:
-            often_faster: whether "auto" takes a GPU; not where steps are small and read the graph on the CPU.
+            small_steps: of a training that reads much of the graph on the CPU; "auto" then takes no GPU.
 
         Raises:
             ConfigError: if a GPU is wanted and there are too few.
@@ -60,5 +60,5 @@ class TrainerConfig:
                 f"trainer: GPUs wanted: {wanted}, found on this computer: {found}",
                 hint="set accelerator: auto, or lower devices",
             )
-        automatic = self.accelerator == "auto" and often_faster and found >= self.devices
+        automatic = self.accelerator == "auto" and not small_steps and found >= self.devices
         return "cuda" if self.accelerator == "gpu" or automatic else "cpu"

@@ -137,7 +137,9 @@ def in_child(build, seconds, folder, log):
         def feed(content: bytes) -> None:
             try:
                 try_on(target, content)
-            except BaseException:  # libFuzzer writes down what ends the process, but not always what is raised
+            except (
+                BaseException
+            ):  # libFuzzer writes down what ends the process, but not always what is raised
                 (folder / f"raised-{sha256(content).hexdigest()[:16]}").write_bytes(content)
                 raise
 

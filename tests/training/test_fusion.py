@@ -43,6 +43,15 @@ def test_two_processes_that_share_a_batch_learn_what_one_does(small_encoder, bun
     assert (shared.loss, *shared.openness) == pytest.approx((alone.loss, *alone.openness), abs=1e-5)
 
 
+def test_bfloat16_learns_much_the_same_on_every_device(small_encoder, bundle, on):
+    config = replace(CONFIG, steps=20, augmentation="fgm")
+    whole = train_fusion(small_encoder, bundle, config)
+    lower = train_fusion(small_encoder, bundle, replace(config, precision="bf16", trainer=on))
+    assert lower.loss == pytest.approx(whole.loss, rel=0.05)
+    weights = lower.fusion.layer.state_dict().values()
+    assert {(weight.device.type, weight.dtype) for weight in weights} == {("cpu", torch.float32)}
+
+
 def test_training_changes_the_fusion_layer_and_neither_the_encoder_nor_the_vectors(small_encoder, bundle):
     before = {name: weight.clone() for name, weight in small_encoder.state_dict().items()}
     vectors = bundle.transe.entity.weight.clone()

@@ -101,6 +101,14 @@ def test_two_processes_that_share_a_batch_learn_what_one_does(translation, tmp_p
     )
 
 
+def test_bfloat16_learns_much_the_same_on_every_device(translation, tmp_path, on):
+    config = replace(SMALL, precision="bf16")
+    whole = train_generation(translation, SMALL, tmp_path / "whole", accelerator="cpu")
+    lower = train_generation(translation, replace(config, trainer=on), tmp_path / "lower")
+    assert lower.best["held_out_loss"] == pytest.approx(whole.best["held_out_loss"], rel=0.1)
+    assert {weight.device.type for weight in lower.model.layers.encoder.parameters()} == {"cpu"}
+
+
 class Stop(Callback):
     """Interrupts a run after so many steps."""
 

@@ -77,6 +77,15 @@ def test_two_processes_that_share_episodes_learn_what_one_does(config, letters_e
     assert [step for step, _, _ in shared.judgements] == [step for step, _, _ in alone.judgements]
 
 
+@pytest.mark.parametrize("trains", ["nothing", "adapter", "all"])
+def test_the_same_is_learnt_on_every_device(letters_encoder, verbs, on, trains):
+    config = CONFIG if trains == "nothing" else replace(TRUNK, trunk=TrunkConfig(train=trains))
+    alone = train_meta(letters_encoder, config, [verbs], accelerator="cpu")
+    found = train_meta(letters_encoder, replace(config, trainer=on), [verbs])
+    assert found.loss == pytest.approx(alone.loss, rel=0.01)
+    assert {value.device.type for value in state_of(found).values()} == {"cpu"}
+
+
 @pytest.mark.parametrize("held_out", [0.0, 0.3])
 @pytest.mark.parametrize("config", [CONFIG, TRUNK], ids=["learner", "trunk"])
 def test_ten_steps_are_five_then_five_bit_for_bit(config, held_out, letters_encoder, verbs, tmp_path):

@@ -43,7 +43,16 @@ def config(**settings):
 
 
 def run(settings, text, out, **options):
-    return pretrain(settings, [text], [text], out, accelerator="cpu", **options)
+    return pretrain(settings, [text], [text], out, **{"accelerator": "cpu", **options})
+
+
+def test_bfloat16_learns_much_the_same_on_every_device(text, tmp_path, on):
+    whole = run(config(precision="32"), text, tmp_path / "whole")
+    made = config(precision="bf16", trainer={"accelerator": on.accelerator})
+    lower = run(made, text, tmp_path / "lower", accelerator=None)
+    name = "held_out_causal_loss"
+    assert lower.curve[-1][name] == pytest.approx(whole.curve[-1][name], rel=0.02)
+    assert {weight.device.type for weight in lower.encoder.parameters()} == {"cpu"}
 
 
 def test_text_becomes_an_encoder_that_is_saved_with_its_settings_and_its_curve(text, tmp_path):
