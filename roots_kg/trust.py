@@ -52,7 +52,7 @@ class CodeFile:
             path = path.resolve()
             with path.open("rb") as stream:
                 source = stream.read(MAX_CODE_BYTES + 1)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:  # ValueError: no path at all
             raise TaskError(f"cannot be read: {error}", path=path) from error
         if len(source) > MAX_CODE_BYTES:
             raise TaskError(f"larger than {MAX_CODE_BYTES:,} bytes, too large for a {CODE_FILE}", path=path)

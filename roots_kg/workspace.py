@@ -12,7 +12,7 @@ from pathlib import Path
 
 from roots_kg.errors import DataError, TaskError, UsageError, nearest
 
-__all__ = ["GraphFiles", "Workspace", "inside"]
+__all__ = ["GraphFiles", "Workspace", "inside", "is_path"]
 
 FOLDERS = ("knowledge", "tasks", "configs")
 TRIPLES_EXTENSIONS = (
@@ -146,6 +146,14 @@ def _triples_file(folder: Path) -> Path:
     return found[0] if found else folder / "triples.tsv"
 
 
+def is_path(text: str) -> bool:
+    """Tell whether a text can be a path on this system, which a NUL or half of a character in it prevents."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def inside(folder: Path, relative: str, *, named_in: Path) -> Path:
     """Join `relative` to `folder`, refusing a path that leaves it.
 
@@ -154,7 +162,7 @@ def inside(folder: Path, relative: str, *, named_in: Path) -> Path:
     """
     path = folder / relative
     if (
-        "\0" in relative
+        not is_path(relative)
         or Path(relative).is_absolute()
         or not path.resolve().is_relative_to(folder.resolve())
     ):

@@ -154,3 +154,10 @@ def test_a_file_that_cannot_be_read_or_is_no_code_is_refused(tmp_path):
 def test_a_task_folder_has_code_or_none(tmp_path, head):
     assert CodeFile.of_task(head.parent).path == head
     assert CodeFile.of_task(tmp_path) is None
+
+
+@pytest.mark.parametrize("path", ["\ud800", "a\0b"])
+def test_what_was_never_a_path_is_no_file_that_is_trusted(store, path):
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    store.path.write_text(json.dumps({"head.py": {path: "0" * 64}}), encoding="utf-8")
+    assert store.remembered() == []

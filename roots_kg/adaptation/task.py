@@ -11,7 +11,7 @@ from typing import Any, Literal
 from roots_kg.config import from_mapping, load_yaml
 from roots_kg.errors import TaskError
 from roots_kg.files import not_a_file
-from roots_kg.workspace import inside
+from roots_kg.workspace import inside, is_path
 
 __all__ = ["Record", "Task", "each_record", "read_records", "scan_records"]
 
@@ -122,7 +122,7 @@ class Task:
 
         Raises:
             ConfigError: if `task.yaml` is missing, malformed, or has an unknown key.
-            TaskError: if it names a file outside its folder, or the same label twice.
+            TaskError: if it names a file outside its folder, what cannot be a path, or the same label twice.
         """
         path = folder / "task.yaml"
         raw = load_yaml(path)
@@ -133,6 +133,8 @@ class Task:
             labels = {name: label_text(name) for name in stated.labels}
             if len(labels) < len(stated.labels):
                 raise TaskError("a label is listed twice", path=path)
+        if stated.knowledge and not is_path(stated.knowledge):
+            raise TaskError(f"knowledge: {stated.knowledge!r} cannot be a path", path=path)
         return cls(
             name=stated.name or folder.resolve().name,
             head=stated.head,

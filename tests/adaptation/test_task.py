@@ -97,6 +97,14 @@ def test_examples_outside_the_folder_are_refused(load, key, path):
         load("".join(f"{name}: {value}\n" for name, value in stated.items()))
 
 
+@pytest.mark.parametrize("key", ["train", "test", "knowledge"])
+@pytest.mark.parametrize("path", ['"\\ud800"', '"a\\0b"'])
+def test_what_cannot_be_a_path_is_refused(load, key, path):
+    stated = {"head": "classification", "train": "train.jsonl", key: path}
+    with pytest.raises((ConfigError, TaskError), match=r"task\.yaml:"):
+        load("".join(f"{name}: {value}\n" for name, value in stated.items()))
+
+
 def test_a_link_that_leads_out_of_the_folder_is_refused(load, tmp_path):
     (tmp_path / "tickets").mkdir()
     (tmp_path / "secret.jsonl").write_text("{}")

@@ -1,8 +1,9 @@
+import json
 from itertools import pairwise
 
 import pytest
 
-from roots_kg.encoding.tokenization import Tokenizer
+from roots_kg.encoding.tokenization import Tokenizer, library_tokenizer, tokenizer_errors
 from roots_kg.errors import WeightsError
 from roots_kg.weights import find_pretrained
 
@@ -101,3 +102,63 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path):
     path.write_text("{}")
     with pytest.raises(WeightsError, match=r"tokenizer\.json: cannot be read as a tokenizer"):
         Tokenizer(path)
+
+
+@pytest.fixture
+def spoilt(letters, tmp_path):
+    """A function that writes a tokenizer with one of its parts changed."""
+
+    def write(**parts):
+        path = tmp_path / "tokenizer.json"
+        path.write_text(json.dumps({**json.loads(letters.read_text("utf-8")), **parts}), "utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "////////AAAA"}},
+        {
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}],
+                "pair": [],
+                "special_tokens": {},
+            }
+        },
+    ],
+    ids=["while it is read", "around a text"],
+)
+def test_where_the_librarys_own_code_panics_the_file_is_named(spoilt, parts):
+    path = spoilt(**parts)
+    with pytest.raises(WeightsError) as caught:
+        Tokenizer(path)
+    assert caught.value.path == path
+
+
+def test_a_tokenizer_that_fails_on_a_text_is_named(spoilt):
+    path = spoilt(model={"type": "Unigram", "unk_id": None, "vocab": [["a", -1.0]]}, post_processor=None)
+    tokenizer = Tokenizer(path)
+    assert [row.input_ids for row in tokenizer.rows(["a"])] == [[0]]
+    with pytest.raises(WeightsError, match=r"tokenizer\.json: this tokenizer fails: .*unknown"):
+        tokenizer.rows(["b"])
+
+
+def test_a_token_id_that_no_model_could_have_is_refused(spoilt):
+    vocabulary = {"[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 2**32 - 1}
+    path = spoilt(model={"type": "WordPiece", "vocab": vocabulary, "unk_token": "[UNK]",
+                         "continuing_subword_prefix": "##", "max_input_chars_per_word": 100})  # fmt: skip
+    with pytest.raises(WeightsError, match="token id 4,294,967,295"):
+        Tokenizer(path)
+
+
+def test_what_the_library_wrote_and_does_not_read_is_our_error():
+    with pytest.raises(WeightsError, match="cannot be read as a tokenizer"):
+        library_tokenizer("{}")
+
+
+def test_an_interruption_is_no_error_of_a_tokenizer():
+    with pytest.raises(KeyboardInterrupt), tokenizer_errors():
+        raise KeyboardInterrupt

@@ -1,11 +1,13 @@
-"""Changes to bytes that leave their form: a value in JSON or YAML becomes another, a key goes, a part nests."""
+"""Changes that leave the form: in JSON (lines) or YAML a value becomes another, a key goes, a part nests."""
 
 import json
+from functools import lru_cache
 
 import yaml
 
 ODD = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, -0.0, 1e-320, 1e308, float("nan"), float("inf"), "", " ",
+    None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, -0.0, 1e-320, 1e308, float("nan"), float("inf"),
+    "", " ",
     "\0", "\ud800", "..", "/", "a" * 300, "ä", "\n", [], {}, [[]], [None], {"": None}, [{}] * 3, "None", "0",
 )  # fmt: skip
 
@@ -24,8 +26,9 @@ def mutated(content, random):
         return None
 
 
+@lru_cache(4096)  # the same inputs are changed over and over, and YAML is slow
 def parsed(content):
-    """Return what bytes hold and how it is written again, or None."""
+    """Return what bytes hold, which is not to be changed in place, and how it is written; or None."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:

@@ -134,12 +134,11 @@ def in_child(build, seconds, folder, log):
             f"-max_len={max(4096, *map(len, target.examples))}",
         ]
 
+        @atheris.instrument_func
         def feed(content: bytes) -> None:
             try:
                 try_on(target, content)
-            except (
-                BaseException
-            ):  # libFuzzer writes down what ends the process, but not always what is raised
+            except BaseException:  # of which libFuzzer does not always keep the input
                 (folder / f"raised-{sha256(content).hexdigest()[:16]}").write_bytes(content)
                 raise
 
