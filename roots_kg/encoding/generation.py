@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -233,7 +234,12 @@ def _allowed(checks: TextChecks | None, text: int, tokens: Sequence[int]) -> lis
 
 
 def _text_rules(config: GenerationConfig, more: Sequence[TextRule]) -> list[TextRule]:
-    return [*([BlockList(config.block_list)] if config.block_list else []), *more]
+    return [*([_block_list(config.block_list)] if config.block_list else []), *more]
+
+
+@lru_cache(maxsize=4)  # as it takes longer to make than to ask
+def _block_list(phrases: tuple[str, ...]) -> BlockList:
+    return BlockList(phrases)
 
 
 def _checks(

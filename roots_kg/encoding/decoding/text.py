@@ -100,12 +100,13 @@ class TextCodec:
 
         Those with a token that stands for no text, such as one for what is unknown, are left out.
         """
-        written = []
-        for ids in self.tokens(texts):
-            if not self._no_text.union(self._unknown).intersection(ids):
-                read = Continuation(self, "", [], ())
-                written.append("".join(map(read.add, ids)) + read.finish())
-        return written
+        unwritten = self._no_text.union(self._unknown)
+        known = [ids for ids in self.tokens(texts) if unwritten.isdisjoint(ids)]
+        if self._word_piece is None:
+            decoded: list[str] = self._tokenizer.decode_batch(known)
+            return decoded
+        readers = ((ids, self.tokens_to_text("", [])) for ids in known)
+        return ["".join(map(reader.add, ids)) for ids, reader in readers]
 
     def tokens_to_text(self, prompt: str, prompt_ids: Sequence[int]) -> _WordPieces | _Decoded:
         """Return what turns the tokens that continue a prompt into text."""
