@@ -1,9 +1,9 @@
 """A million texts through `roots predict --output`: its rate, and its memory while it runs; on Linux.
 
 The texts are the bundled tickets, in which the place is replaced by any entity of the bundled graph: of a
-million, about half are distinct. The model has that graph. Its encoder has the tokenizer of roots-base and random
-weights in two small blocks: the question is what a line costs beside the encoder, and whether memory grows.
-Every answer is compared with its line. Beside the command: the same texts through the encoder alone.
+million, about half are distinct. The model has that graph. Its encoder has the tokenizer of roots-base and
+random weights in two small blocks: the question is what a line costs beside the encoder, and whether memory
+grows. Every answer is compared with its line. Beside the command: the same texts through the encoder alone.
 
     python benchmarks/predict_a_million.py [--lines 1000000] [--encoder small|roots-base] [--out FILE]
 """
