@@ -157,7 +157,8 @@ class TextEncoder(nn.Module):
         at_once = TOKENS_PER_THREAD * torch.get_num_threads() if on_cpu else TOKENS_ON_DEVICE
         for batch in self.tokenizer.batches(texts, at_once):
             input_ids, attention_mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-            yield batch, *encoder(input_ids, attention_mask, reading or self.reading)
+            states = encoder(input_ids, attention_mask, reading or self.reading)
+            yield batch, *(state.float() for state in states)  # of which autocast may have lowered one
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], reading: Reading | None = None) -> Tensor:
@@ -177,7 +178,7 @@ class TextEncoder(nn.Module):
         for batch, hidden, _ in self.hidden_states(texts, reading):
             owners = torch.tensor([row.text for row in batch.rows])
             pooled = pool_tokens(hidden, batch.attention_mask.to(hidden.device))
-            sums.index_add_(0, owners, pooled.float().cpu())
+            sums.index_add_(0, owners, pooled.cpu())
         return functional.normalize(sums, dim=-1)
 
     def generate(
@@ -259,4 +260,5 @@ def pool_tokens(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     Returns:
         (B, d).
     """
-    return (attention_mask.to(hidden)[:, None, :] @ hidden).squeeze(1)
+    sums: Tensor = (attention_mask.to(hidden)[:, None, :] @ hidden).squeeze(1)
+    return sums.to(hidden.dtype)  # which autocast may have lowered
