@@ -116,7 +116,12 @@ class RootsModel:
         retrieval = retrieval or (trained.retrieval if trained is not None else None)
         self.retrieval, self.fusion = retrieval or RetrievalConfig(), config or FusionConfig()
         self.knowledge = Knowledge(graph, self.retrieval) if graph is not None else None
-        self.layers = KnowledgeEncoder(encoder, self.knowledge, self.fusion).eval()
+        self.layers = KnowledgeEncoder(encoder, self.knowledge, self.fusion)
+        self.layers.training = False
+        if any(
+            part.training for part in self.layers.modules()
+        ):  # else another thread may read with the encoder
+            self.layers.eval()
         if trained is not None and graph is not None and self.layers.fusion is not None:
             trained.require(encoder, graph)
             self.layers.fusion.load_state_dict(trained.layer.state_dict())

@@ -224,6 +224,15 @@ def test_an_edited_graph_counts_at_the_next_prediction(questions, bundle):
     assert model.with_graph(less).predict([asked])[0].value == "(no answer)"
 
 
+def test_a_model_with_another_graph_leaves_the_encoder_as_others_are_reading_with_it(routing, bundle):
+    encoder = routing.layers.encoder.encoder
+    merged = encoder.causal_trunk
+    for model in (routing.with_graph(bundle), routing.without_graph()):
+        assert model.layers.encoder is routing.layers.encoder
+        assert not model.layers.training
+        assert encoder.causal_trunk is merged
+
+
 def test_a_model_with_an_edited_graph_is_saved_with_it(routing, bundle, tmp_path):
     model = routing.with_graph(add_triples(bundle, [("Hallstatt", "located_in", "Austria")])[0])
     texts = ["The parcel to Hallstatt never arrived.", *TEXTS]

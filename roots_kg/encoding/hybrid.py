@@ -46,9 +46,10 @@ class HybridEncoder(nn.Module):
         """
         if self.adapter is None:
             return self.trunk
-        if not self._merged:
-            self._merged.append(self.adapter.merged(self.trunk).train(self.training))
-        return self._merged[0]
+        # whatever other threads do meanwhile: one copy is kept, and this is one
+        merged = self._merged[:] or [self.adapter.merged(self.trunk).train(self.training)]
+        self._merged[:] = merged
+        return merged[0]
 
     def merge_again(self) -> None:
         """Forget the merged weights, after the trunk or the adapter has been changed."""

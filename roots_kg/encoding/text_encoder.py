@@ -214,9 +214,11 @@ class TextEncoder(nn.Module):
 
     def _int8(self) -> QuantizedEncoder:
         """Return the encoder in int8, made when it is first asked for after its weights may have changed."""
-        if not self._quantized:
-            self._quantized.append(QuantizedEncoder(self.encoder))
-        return self._quantized[0]
+        quantized = self._quantized[:] or [
+            QuantizedEncoder(self.encoder)
+        ]  # other threads may come and clear it
+        self._quantized[:] = quantized
+        return quantized[0]
 
     def language_model(self) -> tuple[Transformer, LanguageModelHead]:
         """Return the trunk with the weights of the causal reading, and what tells the next token.

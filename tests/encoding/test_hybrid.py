@@ -1,3 +1,6 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -144,3 +147,18 @@ def test_the_merged_trunk_is_no_part_of_the_state_and_is_made_anew_on_demand(inp
         model.trunk.norm.weight.mul_(2)
     model.merge_again()
     assert not torch.allclose(read(model, input_ids, "causal"), before)
+
+
+def test_of_trunks_that_two_threads_merge_at_once_one_is_kept(monkeypatch):
+    model, both = adapted(), threading.Barrier(2, timeout=30)
+    merge = model.adapter.merged
+
+    def merged_together(trunk):
+        both.wait()
+        return merge(trunk)
+
+    monkeypatch.setattr(model.adapter, "merged", merged_together)
+    with ThreadPoolExecutor(2) as threads:
+        made = list(threads.map(lambda _: model.causal_trunk, range(2)))
+    assert model._merged == [model.causal_trunk]
+    assert model.causal_trunk in made
