@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,8 @@ from roots_kg.errors import DataError, UsageError
 
 SHORTEST_KEY = 16
 BACKLOG = 512
+KERNELS_KEPT = "64"
+"""How many compiled products of matrices oneDNN keeps; each shape of a batch needs its own, in memory."""
 
 
 def serve(
@@ -51,6 +54,7 @@ def serve(
 
     Example: roots serve runs/routing
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS_KEPT)
     key = None if api_key_file is None else _key(api_key_file)
     local = _is_local(host)
     if not local and key is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -24,6 +24,7 @@ from roots_kg.errors import GraphError, RootsError
 from roots_kg.serve.batching import Batcher, Busy
 from roots_kg.serve.config import ServeConfig
 from roots_kg.serve.guard import AsciiJSON, Guard, failure
+from roots_kg.serve.memory import give_back
 from roots_kg.serve.monitoring import Monitoring
 from roots_kg.serve.page import page
 from roots_kg.serve.service import Service
@@ -31,6 +32,9 @@ from roots_kg.serve.service import Service
 __all__ = ["make_app"]
 
 AROUND, MOST_AROUND = 40, 400
+
+SECONDS_TO_GIVE_BACK = 5.0
+"""How often memory that is free goes back to the system."""
 
 _BEARER = HTTPBearer(auto_error=False, description="The key in the server's `--api-key-file`.")
 
@@ -100,7 +104,11 @@ def make_app(service: Service, config: ServeConfig | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         batcher.start()
+        giving_back = asyncio.create_task(_give_back(batcher))
         yield
+        giving_back.cancel()
+        with suppress(asyncio.CancelledError):
+            await giving_back
         await batcher.close()
 
     failures: dict[int | str, dict[str, Any]] = {
@@ -244,6 +252,13 @@ class _Generated(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self.streams.release()
+
+
+async def _give_back(batcher: Batcher) -> None:
+    """Return free memory to the system, now and then, between two batches."""
+    while True:
+        await asyncio.sleep(SECONDS_TO_GIVE_BACK)
+        await batcher.alone(give_back)
 
 
 async def _pieces(first: str, pieces: Iterator[str], timeout: float) -> AsyncIterator[bytes]:
