@@ -118,9 +118,8 @@ class RootsModel:
         self.knowledge = Knowledge(graph, self.retrieval) if graph is not None else None
         self.layers = KnowledgeEncoder(encoder, self.knowledge, self.fusion)
         self.layers.training = False
-        if any(
-            part.training for part in self.layers.modules()
-        ):  # else another thread may read with the encoder
+        # Another thread may be reading with an encoder that is in use, which is left alone.
+        if any(part.training for part in self.layers.modules()):
             self.layers.eval()
         if trained is not None and graph is not None and self.layers.fusion is not None:
             trained.require(encoder, graph)

@@ -46,9 +46,8 @@ class HybridEncoder(nn.Module):
         """
         if self.adapter is None:
             return self.trunk
-        # whatever other threads do meanwhile: one copy is kept, and this is one
         merged = self._merged[:] or [self.adapter.merged(self.trunk).train(self.training)]
-        self._merged[:] = merged
+        self._merged[:] = merged  # whatever other threads did meanwhile
         return merged[0]
 
     def merge_again(self) -> None:

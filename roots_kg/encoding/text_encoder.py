@@ -214,10 +214,8 @@ class TextEncoder(nn.Module):
 
     def _int8(self) -> QuantizedEncoder:
         """Return the encoder in int8, made when it is first asked for after its weights may have changed."""
-        quantized = self._quantized[:] or [
-            QuantizedEncoder(self.encoder)
-        ]  # other threads may come and clear it
-        self._quantized[:] = quantized
+        quantized = self._quantized[:] or [QuantizedEncoder(self.encoder)]
+        self._quantized[:] = quantized  # whatever other threads did meanwhile
         return quantized[0]
 
     def language_model(self) -> tuple[Transformer, LanguageModelHead]:
