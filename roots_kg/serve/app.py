@@ -33,7 +33,7 @@ __all__ = ["make_app"]
 
 AROUND, MOST_AROUND = 40, 400
 
-SECONDS_TO_GIVE_BACK = 5.0
+SECONDS_TO_GIVE_BACK = 2.0
 """How often memory that is free goes back to the system."""
 
 _BEARER = HTTPBearer(auto_error=False, description="The key in the server's `--api-key-file`.")

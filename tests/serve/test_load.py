@@ -35,6 +35,7 @@ TEXTS = (
     "Nothing of this is in the graph.",
     "",
 )
+WORDS = " ".join(TEXTS).split()
 FIXED = "Our people in Ulm wait for the parcel from Fulda."
 """A text about a part of the graph that no edit touches."""
 
@@ -129,13 +130,15 @@ class Client:
         return told
 
     def some(self, most):
-        return self.draw.choices(TEXTS, k=self.draw.randint(1, most))
+        """Return up to `most` texts: fixed ones, and others of their words, for batches of many shapes."""
+        texts = [" ".join(self.draw.choices(WORDS, k=self.draw.randint(1, 40))) for _ in range(most)]
+        return self.draw.sample([*texts, *self.draw.choices(TEXTS, k=most)], self.draw.randint(1, most))
 
     def predict(self):
         self.ask("POST", "/predict", {"texts": self.some(1), "graph": self.draw.random() < 0.7})
 
     def batch(self):
-        texts = self.some(12)
+        texts = self.some(24)
         told = self.ask("POST", "/predict", {"texts": texts, "task": "routing"})
         assert [row["text"] for row in json.loads(told)["predictions"]] == texts
 
