@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -33,8 +34,8 @@ __all__ = ["make_app"]
 
 AROUND, MOST_AROUND = 40, 400
 
-SECONDS_TO_GIVE_BACK = 2.0
-"""How often memory that is free goes back to the system."""
+LOOK_EVERY, WORK_TO_GIVE_BACK = 0.25, 0.5
+"""Seconds: how often it is looked at whether so much CPU time was spent that free memory goes back."""
 
 _BEARER = HTTPBearer(auto_error=False, description="The key in the server's `--api-key-file`.")
 
@@ -255,10 +256,13 @@ class _Generated(StreamingResponse):
 
 
 async def _give_back(batcher: Batcher) -> None:
-    """Return free memory to the system, now and then, between two batches."""
+    """Return free memory to the system, between two batches, whenever the process has worked for a while."""
+    before = time.process_time()
     while True:
-        await asyncio.sleep(SECONDS_TO_GIVE_BACK)
-        await batcher.alone(give_back)
+        await asyncio.sleep(LOOK_EVERY)
+        if time.process_time() - before >= WORK_TO_GIVE_BACK:
+            await batcher.alone(give_back)
+            before = time.process_time()
 
 
 async def _pieces(first: str, pieces: Iterator[str], timeout: float) -> AsyncIterator[bytes]:
