@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -54,22 +55,29 @@ TERMINATED = 128 + signal.SIGTERM
 def _ending_politely() -> Iterator[None]:
     """Let SIGTERM end a verb as Ctrl-C does: what has begun is undone, or can be resumed."""
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        interrupted = number == signal.SIGINT
         while frame is not None:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
-                os._exit(TERMINATED)  # an import may swallow what is raised in it
+            if frame.f_code.co_filename.startswith(
+                "<frozen importlib"
+            ):  # it may swallow what is raised in it
+                os.write(2, b"interrupted\n" if interrupted else b"")
+                os._exit(INTERRUPTED if interrupted else TERMINATED)
             frame = frame.f_back
-        raise SystemExit(TERMINATED)
+        raise KeyboardInterrupt if interrupted else SystemExit(TERMINATED)
 
-    try:
-        before = signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # what is not the main thread handles no signals
+    if threading.current_thread() is not threading.main_thread():  # others handle no signals
         yield
         return
+    found = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: handler for number, handler in found.items() if handler not in (None, signal.SIG_IGN)}
+    for number in before:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _of_the_system(error: Exception) -> str | None:
