@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import tokenizers
 import torch
+from hypothesis import settings
 
 from roots_kg.adaptation.task import Task
 from roots_kg.encoding.hybrid import HybridEncoder
@@ -20,6 +21,10 @@ from roots_kg.graph.transe import TransEConfig
 from roots_kg.graph.triples import KnowledgeGraph
 from roots_kg.model import RootsModel
 from roots_kg.training.transe import train_transe
+
+# a busy machine takes as long as it takes
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # one thread, here and in processes that tests start: on a busy machine more of them wait for each other
 torch.set_num_threads(1)

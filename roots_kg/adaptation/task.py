@@ -159,19 +159,23 @@ def label_text(label: str) -> str:
     return " ".join(label.replace("_", " ").split())
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path, *, pipe: bool = False) -> list[Record]:
     """Read a JSONL file of examples.
+
+    Args:
+        path: the file.
+        pipe: read a pipe, too, which whoever named it must have filled; a task's own files are none.
 
     Raises:
         TaskError: if the file is missing, empty, not UTF-8, or a line is not a JSON object.
     """
-    return list(each_record(path))
+    return list(each_record(path, pipe=pipe))
 
 
-def each_record(path: Path) -> Iterator[Record]:
+def each_record(path: Path, *, pipe: bool = False) -> Iterator[Record]:
     """Read the same record by record; what is wrong with a line is raised where the line is reached."""
     empty = True
-    for found in scan_records(path):
+    for found in scan_records(path, pipe=pipe):
         if isinstance(found, TaskError):
             raise found
         empty = False
@@ -180,13 +184,13 @@ def each_record(path: Path) -> Iterator[Record]:
         raise TaskError("the file holds no example", path=path)
 
 
-def scan_records(path: Path) -> Iterator[Record | TaskError]:
+def scan_records(path: Path, *, pipe: bool = False) -> Iterator[Record | TaskError]:
     """Read a JSONL file line by line; what cannot be read is an error in the place of its record.
 
     Raises:
-        TaskError: if it is no file, such as a pipe or a device, or cannot be opened.
+        TaskError: if it is no file, such as a device, or cannot be opened.
     """
-    problem = not_a_file(path)
+    problem = None if pipe and path.is_fifo() else not_a_file(path)
     if problem is not None:
         raise TaskError(problem, path=path)
     try:

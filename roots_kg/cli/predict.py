@@ -76,7 +76,8 @@ def predict(
         raise UsageError("--output is for --input", hint="without it, --json prints one object")
     if output_file is not None and input_file is not None:
         _check_output(output_file, input_file)
-    records = read_records(input_file) if input_file is not None and output_file is None else []
+    at_once = input_file if output_file is None else None
+    records = [] if at_once is None else read_records(at_once, pipe=True)
     blocked = None if block_list is None else BlockList(read_block_list(block_list))
     trust_code_of(task_code, model)
     with working("loading the model"):
@@ -159,7 +160,7 @@ def _stream(model: RootsModel, heads: Sequence[Head], source: Path, target: Path
     from roots_kg.fusion.encoder import TEXTS_AT_A_TIME
 
     count = 0
-    records = each_record(source)
+    records = each_record(source, pipe=True)
     with (
         replacing(target) as path,
         path.open("w", encoding="utf-8", newline="\n") as stream,

@@ -116,7 +116,7 @@ def test_the_untrained_projection_of_entity_vectors_keeps_their_distances():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"steps": -1}, "steps must be at least 0, found -1"),
+        ({"steps": -1}, "steps must be from 0 to 100, found -1"),
         ({"relevance": -1.0}, "relevance must be from 0 to 100, found -1"),
     ],
 )
