@@ -92,7 +92,7 @@ class FusionModule(lightning.LightningModule):
         vectors = knowledge.entities[around.nodes if around is not None else torch.zeros(0).long()]
 
         def loss(vectors: Tensor) -> Tensor:
-            states = self._states(read, around, averaged_gradient(self, vectors))[list(own)]
+            states = self._states(read, around, averaged_gradient(self, vectors.to(self.device)))[list(own)]
             return self._loss(drawn, gathered(self, states), candidates, answer, counted)
 
         total = loss(vectors) if self.augment is None else self.augment(vectors, loss)

@@ -7,6 +7,7 @@ whole batch, W being the number of processes.
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
+from roots_kg.errors import ConfigError
 from roots_kg.training.trainer_config import TrainerConfig
 
 __all__ = ["ALONE", "Ending", "Share", "averaged_gradient", "gathered", "move", "strategy_for", "zero_of"]
@@ -73,9 +75,16 @@ def strategy_for(config: TrainerConfig, accelerator: str, *, some_unused: bool =
         config: says how many.
         accelerator: what they are.
         some_unused: whether there are weights that no step trains.
+
+    Raises:
+        ConfigError: if the system cannot start such processes.
     """
     if config.devices == 1:
         return "auto"
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise ConfigError(
+            "trainer: processes share a training where the system can fork, which this one cannot"
+        )
     backend = "nccl" if accelerator == "cuda" else "gloo"
     if config.strategy == "fsdp":
         from roots_kg.training.sharded import ShardedStrategy
