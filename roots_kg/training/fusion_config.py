@@ -107,10 +107,6 @@ class FusionTrainingConfig:
             raise ValueError("masked and pooled are both 0, so there is nothing to learn")
         if self.steps < 1 or self.negatives < 1:
             raise ValueError("steps and negatives must be at least 1")
-        if self.batch_size % self.trainer.devices:
-            raise ValueError(
-                f"batch_size must be a multiple of the {self.trainer.devices} devices that share it, "
-                f"found {self.batch_size}"
-            )
+        self.trainer.require_equal_shares("batch_size", self.batch_size)
         if not 2 <= self.batch_size <= 256:
             raise ValueError(f"batch_size must be from 2 to 256, found {self.batch_size}")

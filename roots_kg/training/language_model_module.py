@@ -151,14 +151,14 @@ class LanguageModelModule(lightning.LightningModule):
         Of a process that shares the batch with others, a loss is that of its own rows, weighted such that the
         mean over the processes is that of the whole batch.
         """
-        results = {}
+        results, adapted = {}, self._adapted_weights()
         rows = batch.cpu()  # where numbers are drawn, so that they are the same on every device
         for name in dict.fromkeys(names):
             chosen = torch.tensor([other == name for other in names])
             whole = self._targets(name, rows[chosen], generator)
             own = whole.rows(share.rows)
             targets = (own if len(own) else whole.rows(slice(1))).to(batch.device)
-            hidden, embedding = self._read(targets)
+            hidden, embedding = self._read(targets, adapted)
             if targets.follows is None:
                 loss = self.head.loss(
                     hidden,
@@ -190,6 +190,7 @@ class LanguageModelModule(lightning.LightningModule):
             causal objective the bits per byte of the text.
         """
         self.eval()
+        adapted = self._adapted_weights()
         numbers = torch.linspace(0, len(text) - 1, min(most_rows, len(text))).long()
         results: dict[str, float] = {}
         for name in (name for name, weight in self.weights.items() if weight and name != "next_sentence"):
@@ -198,7 +199,7 @@ class LanguageModelModule(lightning.LightningModule):
             for part in torch.split(numbers, batch_size):
                 targets = self._targets(name, text.rows(part), generator).to(self.device)
                 wanted = targets.labels != IGNORE
-                states, embedding = self._read(targets)
+                states, embedding = self._read(targets, adapted)
                 hidden, labels = states[wanted], targets.labels[wanted]
                 for rows, answers in zip(torch.split(hidden, 1024), torch.split(labels, 1024), strict=True):
                     logits = self.head(rows, embedding).float()
@@ -226,13 +227,15 @@ class LanguageModelModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: settings.rate(step, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _read(self, targets: Targets) -> tuple[Tensor, Tensor]:
+    def _adapted_weights(self) -> dict[str, Tensor] | None:
+        return None if self.adapter is None else self.adapter.weights(self.trunk)
+
+    def _read(self, targets: Targets, adapted: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
         """Return the hidden states of rows, (B, L, d), and the embedding that they were read with, (V, d)."""
         options = {"causal": targets.causal, "token_types": targets.token_types}
-        if self.adapter is not None:
-            weights = self.adapter.weights(self.trunk)
-            hidden: Tensor = functional_call(self.trunk, weights, (targets.input_ids,), options)[0]
-            return hidden, weights["token_embedding.weight"]
+        if adapted is not None:
+            hidden: Tensor = functional_call(self.trunk, adapted, (targets.input_ids,), options)[0]
+            return hidden, adapted["token_embedding.weight"]
         hidden = self.trunk(targets.input_ids, **options)[0]
         return hidden, self.trunk.token_embedding.weight  # whole now, should it have been taken apart
 

@@ -116,11 +116,7 @@ class MetaTrainingConfig:
             raise ValueError(f"weight_decay must be at least 0, found {self.weight_decay}")
         if min(self.tasks, self.steps, self.validation) < 1 or self.validate_every < 0:
             raise ValueError("tasks, steps and validation must be at least 1, and validate_every at least 0")
-        if self.tasks % self.trainer.devices:
-            raise ValueError(
-                f"tasks must be a multiple of the {self.trainer.devices} devices that share them, "
-                f"found {self.tasks}"
-            )
+        self.trainer.require_equal_shares("tasks", self.tasks)
         if self.trunk.train != "nothing" and self.learner.algorithm != "prototypical":
             raise ValueError(
                 f"with a trained trunk the algorithm is prototypical, found {self.learner.algorithm}"

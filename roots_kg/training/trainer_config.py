@@ -35,6 +35,17 @@ class TrainerConfig:
         if self.strategy == "fsdp" and self.devices == 1:
             raise ValueError("strategy fsdp divides the weights among devices, and there is 1")
 
+    def require_equal_shares(self, name: str, size: int) -> None:
+        """Refuse a number that the devices cannot share equally.
+
+        Raises:
+            ValueError: if so.
+        """
+        if size % self.devices:
+            raise ValueError(
+                f"{name} must be a multiple of the {self.devices} devices that share it, found {size}"
+            )
+
     def require_whole_weights(self, why: str) -> None:
         """Refuse to divide the weights.
 
