@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from roots_kg.errors import ConfigError, nearest
-from roots_kg.files import read_small
+from roots_kg.files import is_text, read_small
 
 __all__ = ["from_mapping", "load_yaml", "to_mapping"]
 
@@ -136,7 +136,7 @@ class _StrictLoader(yaml.SafeLoader):
             value = super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, AttributeError) as error:  # such as !!float x
             raise _flaw(" ".join(str(error).split()), node.start_mark) from error
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        if isinstance(value, str) and not is_text(value):
             raise _flaw("half a surrogate pair, which is no character", node.start_mark)
         return value
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files that are looked at before they are read."""
+"""Files that are written whole or not at all, and what is looked at before it is read or written."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from pathlib import Path
 
 from roots_kg.errors import DataError, RootsError
 
-__all__ = ["not_a_file", "read_small", "replacing", "reserve"]
+__all__ = ["is_text", "not_a_file", "read_small", "replacing", "reserve"]
 
 _ZEROS = bytes(1 << 20)
+
+
+def is_text(text: str) -> bool:
+    """Tell whether a string can be encoded, which undecodable bytes and lone surrogates cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def not_a_file(path: Path) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from roots_kg.adaptation.task import Record, is_text
+from roots_kg.adaptation.task import Record
+from roots_kg.files import is_text
 from roots_kg.fusion.encoder import MarkedText, Text
 from roots_kg.fusion.texts import Span
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from roots_kg.config import from_mapping, load_yaml
 from roots_kg.errors import TaskError
-from roots_kg.files import not_a_file
+from roots_kg.files import is_text, not_a_file
 from roots_kg.workspace import inside, is_path
 
 __all__ = ["Record", "Task", "each_record", "read_records", "scan_records"]
@@ -147,11 +147,6 @@ class Task:
             reading=stated.reading,
             folder=folder,
         )
-
-
-def is_text(text: str) -> bool:
-    """Tell whether a string can be encoded, which undecodable bytes and lone surrogates cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def label_text(label: str) -> str:

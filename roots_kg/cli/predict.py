@@ -64,8 +64,9 @@ def predict(
 
     Example: roots predict runs/routing "My parcel to Steiermark is late" --explain
     """
-    from roots_kg.adaptation.task import is_text, read_records
+    from roots_kg.adaptation.task import read_records
     from roots_kg.encoding.decoding.block_list import BlockList, read_block_list
+    from roots_kg.files import is_text
     from roots_kg.model import RootsModel
 
     if bool(texts) == (input_file is not None):

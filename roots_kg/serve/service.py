@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from roots_kg.adaptation.task import Record, is_text
+from roots_kg.adaptation.task import Record
 from roots_kg.errors import GraphError, UsageError
 from roots_kg.explain import Explanation
+from roots_kg.files import is_text
 from roots_kg.fusion.encoder import Text
 from roots_kg.graph.editing import add_triples, remove_triples
 from roots_kg.graph.readers import RawTriple

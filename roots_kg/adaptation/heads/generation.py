@@ -18,13 +18,14 @@ from roots_kg.adaptation.generation.slots import Source, contains
 from roots_kg.adaptation.generation.triples import Triple, read_triples, write_triples
 from roots_kg.adaptation.generation.writer import SourceTokens, Writer
 from roots_kg.adaptation.heads.base import Encode, Example, Head, Prediction
-from roots_kg.adaptation.task import Record, Task, is_text
+from roots_kg.adaptation.task import Record, Task
 from roots_kg.config import from_mapping, to_mapping
 from roots_kg.encoding.adapters import LowRankAdapter
 from roots_kg.encoding.pairs import Pair, PairLayout
 from roots_kg.encoding.text_encoder import TextEncoder
 from roots_kg.encoding.transformer import Transformer, TransformerConfig
 from roots_kg.errors import TaskError, UsageError
+from roots_kg.files import is_text
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, Text
 from roots_kg.metrics import TEXT, text_metrics
 from roots_kg.threads import one_thread

@@ -17,8 +17,9 @@ from roots_kg.adaptation.question_features import Reading, feature_size, read_co
 from roots_kg.adaptation.segmentation import NEVER
 from roots_kg.adaptation.span_scorer import SCALE, SpanScorer
 from roots_kg.adaptation.spans import words_of
-from roots_kg.adaptation.task import Record, Task, is_text
+from roots_kg.adaptation.task import Record, Task
 from roots_kg.errors import TaskError
+from roots_kg.files import is_text
 from roots_kg.fusion.encoder import EncodedTexts, Knowledge, MarkedText, Text
 from roots_kg.fusion.texts import Span
 from roots_kg.metrics import EXTRACTION, extraction_metrics

@@ -11,7 +11,7 @@ import typer
 
 from roots_kg.cli.kg.graphs import read_graphs
 from roots_kg.errors import BundleError, UsageError, nearest
-from roots_kg.files import read_small
+from roots_kg.files import is_text, read_small
 
 if TYPE_CHECKING:
     from roots_kg.graph.readers import RawTriple
@@ -132,7 +132,7 @@ def _triples(texts: Sequence[str], delimiter: str | None) -> list[RawTriple]:
     apart = len(texts) == 3 and not any(mark in text for mark in separators for text in texts)
     found = []
     for text in texts:
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if not is_text(text):
             raise UsageError("a triple is not UTF-8")
         cut = [_columns(text, mark) for mark in separators]
         columns = next((columns for columns in cut if len(columns) == 3 and all(columns)), None)
